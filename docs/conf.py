@@ -1,0 +1,23 @@
+"""How the documentation is built: ``sphinx-build -W docs docs/_build``, with ``pip install labdaq[docs]``."""
+
+import labdaq
+
+project = "labdaq"
+author = "labdaq developers"
+copyright = f"2026, {author}"
+version = release = labdaq.__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "labdaq"

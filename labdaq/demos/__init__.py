@@ -1,0 +1,6 @@
+"""Whole experiments, from the data to the result.
+
+`muon`         the lifetime of the muon
+`muon_figure`  its figure
+`team`         threads that end together
+"""

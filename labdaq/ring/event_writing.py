@@ -1,0 +1,338 @@
+"""Writing events: records that stand for themselves, by any number of writers at once."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labdaq.errors import BusyError, ClosedError, LayoutError, SpanError
+from labdaq.ring import words as w
+from labdaq.ring.participants import Participant, places
+from labdaq.ring.spans import NATIVE, Array, Span, whole_frames
+from labdaq.ring.writing_steps import commit, commit_event, describe_events, next_counter, reserve
+
+if TYPE_CHECKING:
+    from labdaq.ring.core import RingCore
+    from labdaq.ring.event_reading import Event
+    from labdaq.ring.memory import Memory
+
+__all__ = ["EventSpan", "EventWriter", "WriteEvent"]
+
+_TAKEN = "these frames were taken away: their writer was closed, or its process was thought dead"
+
+
+class EventWriter(Participant):
+    """One of the writers of a ring of events, from ``ring.writer()``; a context manager.
+
+    Each thread makes its own. Leaving voids what is still open; it does not end the ring.
+    """
+
+    _role = w.WRITER
+
+    def __init__(self, core: "RingCore", label: str = "") -> None:
+        self._closed = True
+        if not core.is_typed:
+            raise LayoutError(f"ring {core.name!r} holds bytes, which are written in sequences: use begin_writing()")
+        with core.control.locked(core.repair):
+            exclusive = [p for p in places(core.control) if p[w.P_ROLE] == w.EXCLUSIVE_WRITER and not p.is_lost]
+            if exclusive:
+                raise BusyError(
+                    f"ring {core.name!r} is being written by {exclusive[0].label}, which shares it with nobody"
+                )
+            core.end(ended=False)
+            super().__init__(core, sequencer=core.control.writers, label=label)
+        self._closed = False
+        self._last_ns = time.time_ns()
+
+    def reserve(self, n: int | None = None, timeout: float | None = None) -> "Any":
+        """Claim the next frame, or the next ``n``, to fill in place; a context manager that commits.
+
+        Blocks while all frames are held by readers that must see everything.
+
+        Parameters
+        ----------
+        n
+            None for one event (:class:`WriteEvent`), else a batch of n (:class:`EventSpan`).
+        timeout
+            Seconds; None waits for ever, 0 does not wait.
+
+        Raises
+        ------
+        WaitTimeoutError
+            When there was no room in time; the message names who holds it.
+        SpanError
+            When so many can never fit.
+        ClosedError
+            When the ring has ended.
+        """
+        asked_ns = time.time_ns()
+        count = 1 if n is None else n
+        start = self._claim(count, timeout)
+        if n is None:
+            return WriteEvent(self, start, asked_ns)
+        return EventSpan(self, start, start + count, asked_ns)
+
+    def _claim(self, count: int, timeout: float | None) -> int:
+        if type(count) is not int or not 0 < count <= self._memory.contiguous or self._closed:
+            count = self._checked(count)
+        start = reserve(self._address, count, 0)
+        if start < 0:
+            start = self._wait(reserve, (count,), timeout, f"reserving {count} events")
+            if start < 0:
+                raise ClosedError(f"ring {self._core.name!r} has ended: nothing can be written any more")
+        return start
+
+    def _checked(self, count: Any) -> int:
+        self._check_usable()
+        self._remap()
+        return whole_frames(count, 1, self._memory.contiguous, "reserve", self._core.name)
+
+    def _reason(self) -> str:
+        return self._core.who_holds()
+
+    def put(
+        self,
+        record: Any,
+        counter: int | None = None,
+        timestamp_ns: int | None = None,
+        deadtime: float | None = None,
+        *,
+        like: "Event | None" = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Write one event that is ready: the frame is reserved only for the time of the copy.
+
+        Parameters
+        ----------
+        record
+            One frame of the ring's dtype and shape, or what NumPy makes one of.
+        counter
+            By default the next number of this ring, without gaps.
+        timestamp_ns
+            UTC; now by default.
+        deadtime
+            Fraction of time, 0 to 1; by default the time spent waiting and copying, over the time since
+            the last event of this writer.
+        like
+            Copy counter, time stamp and dead time from this event, as filters do.
+
+        Raises
+        ------
+        LayoutError
+            For another dtype or shape; nothing was written.
+        """
+        asked_ns = time.time_ns()
+        plane = self._memory.data
+        dtype, shape = plane.layout_dtype, plane.layout_shape
+        if type(record) is not np.ndarray or record.dtype != dtype or record.shape != shape:
+            record = self._conformed(record)
+        start = self._claim(1, timeout)
+        plane = self._memory.data
+        plane.array[start % plane.slots] = record
+        if like is not None:
+            counter, timestamp_ns, deadtime = like.counter, like.timestamp_ns, like.deadtime
+        now_ns = time.time_ns()
+        if deadtime is None:
+            deadtime = self._deadtime(now_ns - asked_ns, now_ns)
+        self._commit(start, counter, now_ns if timestamp_ns is None else timestamp_ns, deadtime, now_ns)
+
+    def _deadtime(self, waited_ns: int, now_ns: int) -> float:
+        """Waiting, as a fraction of the time since this writer's last event."""
+        cycle_ns = now_ns - self._last_ns
+        return min(max(waited_ns / cycle_ns, 0.0), 1.0) if cycle_ns > 0 else 0.0
+
+    def _commit(self, start: int, counter: int | None, timestamp_ns: int, deadtime: float, now_ns: int) -> None:
+        self._last_ns = now_ns
+        if not self._core.is_events:
+            done = commit(self._address, start, start + 1)
+        else:
+            done = commit_event(self._address, start, -1 if counter is None else counter, timestamp_ns, deadtime)
+        if done < 0:
+            raise ClosedError(_TAKEN)
+
+    def _conformed(self, record: Any) -> NDArray[Any]:
+        plane = self._memory.data
+        wanted = f"ring {self._core.name!r} takes {plane.layout_dtype} of shape {plane.layout_shape}"
+        given = record if isinstance(record, np.ndarray | np.generic) else None
+        if given is not None and given.dtype != plane.layout_dtype:
+            raise LayoutError(f"{wanted}, and {given.dtype} of shape {given.shape} was given: use astype()")
+        try:
+            result = np.asarray(record, dtype=plane.layout_dtype)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise LayoutError(f"{wanted}, and {record!r:.60} was given: {error}") from error
+        if result.shape != plane.layout_shape:
+            raise LayoutError(f"{wanted}, and shape {result.shape} was given")
+        return result
+
+    def _void(self, start: int) -> None:
+        commit(self._address, start, start)
+
+
+class WriteEvent:
+    """One event being written; a context manager that commits it.
+
+    Left by an exception it is voided: a gap in the ring's index, seen by no reader.
+
+    Attributes
+    ----------
+    counter : int or None
+        None: the next number of the ring, taken at the commit.
+    timestamp_ns : int or None
+        UTC in ns; None: when it is committed.
+    deadtime : float or None
+        0 to 1; None: the time waited for room, over the time since the writer's last event.
+    """
+
+    __slots__ = (
+        "_asked_ns",
+        "_granted_ns",
+        "_is_open",
+        "_start",
+        "_writer",
+        "counter",
+        "deadtime",
+        "timestamp_ns",
+    )
+
+    def __init__(self, writer: EventWriter, start: int, asked_ns: int) -> None:
+        self._writer = writer
+        self._start = start
+        self._asked_ns = asked_ns
+        self._granted_ns = time.time_ns()
+        self._is_open = True
+        self.counter: int | None = None
+        self.timestamp_ns: int | None = None
+        self.deadtime: float | None = None
+
+    @property
+    def index(self) -> int:
+        """The ring's number of this frame."""
+        return self._start
+
+    @property
+    def data(self) -> Array:
+        """The frame in the ring, to be filled; it holds old values before."""
+        if not self._is_open:
+            raise ClosedError("this event is over: its frame belongs to the ring again")
+        plane = self._writer._memory.data
+        view: Array = plane.array[self._start % plane.slots, ...]
+        return view
+
+    def copy_metadata(self, event: "Event | WriteEvent") -> None:
+        """Take counter, time stamp and dead time from another event."""
+        self.counter, self.timestamp_ns, self.deadtime = event.counter, event.timestamp_ns, event.deadtime
+
+    def commit(self) -> None:
+        """Publish the event."""
+        if not self._is_open:
+            raise ClosedError("this event is over")
+        self._is_open = False
+        now_ns = time.time_ns()
+        stamp = now_ns if self.timestamp_ns is None else self.timestamp_ns
+        dead = self.deadtime
+        if dead is None:
+            dead = self._writer._deadtime(self._granted_ns - self._asked_ns, now_ns)
+        self._writer._commit(self._start, self.counter, stamp, dead, now_ns)
+
+    def void(self) -> None:
+        """Give the event up: nobody will read it."""
+        if self._is_open:
+            self._is_open = False
+            self._writer._void(self._start)
+
+    def __enter__(self) -> "WriteEvent":
+        return self
+
+    def __exit__(self, kind: object, *_exception: object) -> None:
+        if self._is_open:
+            if kind is None:
+                self.commit()
+            else:
+                self.void()
+
+
+class EventSpan(Span):
+    """A batch of events being written; a context manager that commits it."""
+
+    __slots__ = ("_asked_ns", "_granted_ns", "_is_described", "_writer")
+    _writable = True
+
+    _form = NATIVE
+
+    def __init__(self, writer: EventWriter, start: int, end: int, asked_ns: int) -> None:
+        self._start = start
+        self._end = end
+        self._is_open = True
+        self._staged = None
+        self._writer = writer
+        self._asked_ns = asked_ns
+        self._granted_ns = time.time_ns()
+        self._is_described = False
+
+    @property
+    def _memory(self) -> "Memory":  # type: ignore[override]
+        return self._writer._memory
+
+    @property
+    def planes(self) -> Any:
+        """The planes by name. ``counter`` holds -1 at first: the next number is taken where it stays so."""
+        if not self._is_described and self._writer._core.is_events:
+            self._is_described = True
+            views = super().planes
+            views["counter"][...] = -1
+            views["timestamp_ns"][...] = self._granted_ns
+            views["deadtime"][...] = self._deadtime(self._granted_ns)
+        return super().planes
+
+    def _deadtime(self, now_ns: int) -> float:
+        return self._writer._deadtime(self._granted_ns - self._asked_ns, now_ns)
+
+    def commit(self, n: int | None = None) -> None:
+        """Publish the first ``n`` events, or all; the others are voided.
+
+        Raises
+        ------
+        SpanError
+            When ``n`` is more than the span has.
+        """
+        self._check_open()
+        count = self.nframe if n is None else n
+        if int(count) != count or not 0 <= count <= self.nframe:
+            raise SpanError(f"commit({n!r}): the span has {self.nframe} events")
+        kept = self._start + int(count)
+        writer = self._writer
+        now_ns = time.time_ns()
+        if self._is_described:
+            self._number(int(count))
+        elif writer._core.is_events and count:
+            describe_events(writer._address, self._start, kept, -1, now_ns, self._deadtime(now_ns))
+        writer._last_ns = now_ns
+        self._write_back()
+        self._is_open = False
+        if commit(writer._address, self._start, kept) < 0:
+            raise ClosedError(_TAKEN)
+
+    def _number(self, count: int) -> None:
+        counters = self._plane_view("counter")[:count]
+        missing = counters < 0
+        amount = int(missing.sum())
+        if amount:
+            first = next_counter(self._writer._address, amount)
+            counters[missing] = np.arange(first, first + amount)
+
+    def void(self) -> None:
+        """Give all of it up."""
+        if self._is_open:
+            self._is_open = False
+            self._writer._void(self._start)
+
+    def __enter__(self) -> "EventSpan":
+        return self
+
+    def __exit__(self, kind: object, *_exception: object) -> None:
+        if self._is_open:
+            if kind is None:
+                self.commit()
+            else:
+                self.void()

@@ -1,0 +1,116 @@
+"""What becomes of the claims of those who leave, or died.
+
+A reader's claim is given up, so that another member of its group takes it over and delivers it again. A
+writer's claim is voided: its frames are a gap in the index, marked so that nobody reads them. The last
+frames of the only writer of a sequence are given back as if they had never been claimed.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from labdaq.ring import groups, sequence_table
+from labdaq.ring import words as w
+from labdaq.ring.layout import FLAGS_PLANE
+from labdaq.ring.participants import Place, places
+from labdaq.ring.sequencer import end_of, find_claim, finish, give_back, orphan, start_of
+from labdaq.ring.writing_steps import commit
+
+if TYPE_CHECKING:
+    from labdaq.ring.core import RingCore
+
+__all__ = ["claims_of", "give_back_all", "recover", "settle", "void_rest"]
+
+
+def claims_of(sequencer: int, owner: int) -> Iterator[int]:
+    """Tickets that a participant holds, oldest first."""
+    ticket = find_claim(sequencer, w.CLAIM_SLOTS, owner, 0)
+    while ticket >= 0:
+        yield ticket
+        ticket = find_claim(sequencer, w.CLAIM_SLOTS, owner, ticket + 1)
+
+
+def recover(core: "RingCore") -> int:
+    """Settle everybody who is gone; how many there were. The ring must be locked."""
+    lost = [place for place in places(core.control) if place.is_lost]
+    for place in lost:
+        is_dead = place[w.P_STATE] == w.P_LIVE
+        settle(core, place)
+        if is_dead:
+            core.control[w.RECOVERED] += 1
+    return len(lost)
+
+
+def settle(core: "RingCore", place: Place) -> None:
+    """Deal with all that a participant still holds, then free its place. The ring must be locked."""
+    role = place[w.P_ROLE]
+    if role == w.WRITER:
+        for ticket in claims_of(core.control.writers, place.number):
+            void(core, ticket, place.number)
+    elif role == w.EXCLUSIVE_WRITER:
+        _settle_sequence_writer(core, place)
+    elif role in (w.READER, w.SEQUENCE_READER):
+        _settle_reader(core, place)
+    place.free()
+    core.control.wake_all()
+
+
+def void(core: "RingCore", ticket: int, owner: int) -> None:
+    """Finish a write of which nothing was filled."""
+    writers = core.control.writers
+    start, end = start_of(writers, w.CLAIM_SLOTS, ticket), end_of(writers, w.CLAIM_SLOTS, ticket)
+    _mark(core, start, end)
+    finish(writers, w.CLAIM_SLOTS, ticket, owner)
+    core.control.wake_all()
+
+
+def void_rest(core: "RingCore", handle: int, start: int, kept: int, end: int) -> bool:
+    """Publish a write whose frames from ``kept`` on were never filled.
+
+    False when the ring of bytes has as many holes as it can remember; then nothing was changed.
+    """
+    if not core.is_typed and not _mark(core, kept, end):
+        return False
+    return commit(handle, start, kept) >= 0
+
+
+def _mark(core: "RingCore", start: int, end: int) -> bool:
+    """Make sure that nobody takes these frames for data: flags where there are some, else zeros and a note."""
+    memory = core.current_memory()
+    flags = memory.planes.get(FLAGS_PLANE)
+    if flags is None and end > start and not sequence_table.log_hole(core.control, start, end, end - memory.capacity):
+        return False
+    core.count_voided(end - start)  # before the flags: see _mark_filled
+    value, plane = (0, memory.data) if flags is None else (w.VOID, flags)
+    for part in plane.parts(start, end - start, writable=True):
+        part[...] = value
+    return True
+
+
+def give_back_all(core: "RingCore", place: Place) -> None:
+    """Give back what the only writer of a ring has open, the last first; void what lies before others."""
+    writers = core.control.writers
+    for ticket in reversed(list(claims_of(writers, place.number))):
+        start = start_of(writers, w.CLAIM_SLOTS, ticket)
+        if give_back(writers, w.CLAIM_SLOTS, ticket, place.number, start) == 0:
+            void(core, ticket, place.number)
+
+
+def _settle_sequence_writer(core: "RingCore", place: Place) -> None:
+    control = core.control
+    give_back_all(core, place)
+    number = control[w.SEQUENCE_COUNT] - 1
+    setup = sequence_table.find(control, number)
+    if setup is not None and control.at(setup.address + w.Q_WRITER) == place.number:
+        sequence_table.end(control, number, is_truncated=True)
+    if control[w.EXCLUSIVE] == place.number:
+        control[w.EXCLUSIVE] = 0
+
+
+def _settle_reader(core: "RingCore", place: Place) -> None:
+    control = core.control
+    group = control.address + place[w.P_GROUP]
+    given_up = sum(orphan(group, w.CLAIM_SLOTS, ticket, place.number) for ticket in claims_of(group, place.number))
+    control[w.REDELIVERED] += given_up
+    groups.leave(control, group)
+    if control.at(group + w.KIND) == w.FREE:
+        control[w.UNDELIVERED] += given_up

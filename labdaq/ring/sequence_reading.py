@@ -1,0 +1,426 @@
+"""Reading sequences, span by span: with a guarantee (writers wait) or without (what is missed is told)."""
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from labdaq.errors import ClosedError, EndOfDataError, NotFoundError, SpanError
+from labdaq.ring import groups, sequence_table
+from labdaq.ring import words as w
+from labdaq.ring.layout import DATA
+from labdaq.ring.observing_steps import await_frames, count_torn, note_seen, oldest_safe
+from labdaq.ring.participants import Participant
+from labdaq.ring.reading_steps import acquire, release
+from labdaq.ring.sequence_table import Header, Setup
+from labdaq.ring.spans import Array, Form, Span, whole_frames
+from labdaq.ring.tensor import Tensor
+
+if TYPE_CHECKING:
+    from labdaq.ring.core import RingCore
+    from labdaq.ring.memory import Memory
+
+__all__ = ["ReadSequence", "ReadSpan", "SequenceReader"]
+
+_IN_USE, _END = w.IN_USE >> 3, w.END >> 3
+
+
+class SequenceReader(Participant):
+    """Reads a ring sequence after sequence, from ``ring.read()``; iterates, and is a context manager.
+
+    It closes when the loop over it ends, by ``break`` too.
+    """
+
+    _role = w.SEQUENCE_READER
+
+    def __init__(self, core: "RingCore", *, guarantee: bool, whence: "str | int", copy: bool = True) -> None:
+        self._closed = True
+        self.guarantee = guarantee
+        self._copy = copy
+        self._role = w.SEQUENCE_READER if guarantee else w.OBSERVER
+        with core.control.locked(core.repair):
+            first = _first_number(core, whence)
+            super().__init__(core)
+            if guarantee:
+                self._sequencer = groups.join(core.control, "", owner=self._place.number, is_declared=False)
+                core.control.put(self._sequencer + w.MEMBERS, 1)
+                self._place[w.P_GROUP] = self._sequencer - core.control.address
+                self._handle[w.SEQUENCER >> 3] = self._sequencer
+        self._next_number = first
+        self._position = 0
+
+    def __iter__(self) -> Iterator["ReadSequence"]:
+        try:
+            while True:
+                sequence = self.next_sequence()
+                if sequence is None:
+                    return
+                yield sequence
+        finally:
+            self.close()
+
+    def next_sequence(self, timeout: float | None = None) -> "ReadSequence | None":
+        """The next sequence; None when writing has ended and there is no more.
+
+        Raises
+        ------
+        WaitTimeoutError
+            When none began within ``timeout`` seconds.
+        """
+
+        def step(_address: int, wait_ns: int) -> int:
+            control = self._core.control
+            oldest = next(sequence_table.snapshots(control), None)
+            if oldest is not None:
+                self._next_number = max(self._next_number, oldest.number)
+            if sequence_table.find(control, self._next_number) is not None:
+                return self._next_number
+            if control[w.STATE] == w.ENDED:
+                return w.OVER
+            self._handle[w.ENTRY >> 3] = 0
+            await_frames(self._address, w.HORIZON, 1, wait_ns)
+            return w.AGAIN
+
+        number = self._wait(step, (), timeout, "waiting for a sequence")
+        if number < 0:
+            return None
+        setup = sequence_table.find(self._core.control, number)
+        if setup is None:
+            return self.next_sequence(timeout)
+        self._next_number = number + 1
+        return ReadSequence(self, setup)
+
+    def _reason(self) -> str:
+        return "nothing was written"
+
+    def _check_deadlock(self) -> None:
+        if self._sequencer:
+            self._core.check_deadlock(self._sequencer, self._wanted)
+
+    _wanted = 0
+
+
+def _first_number(core: "RingCore", whence: "str | int") -> int:
+    """The sequence to begin with."""
+    setups = list(sequence_table.snapshots(core.control))
+    if whence == "earliest":
+        safe = oldest_safe(core.control.address) if core.has_memory else 0
+        for setup in setups:
+            end = sequence_table.end_of(core.control, setup)
+            if end is None or end > safe or end == setup.begin:
+                return setup.number
+        return core.control[w.SEQUENCE_COUNT]
+    if whence == "latest":
+        return max(0, core.control[w.SEQUENCE_COUNT] - 1)
+    if isinstance(whence, str):
+        raise SpanError(f"whence={whence!r}: 'earliest', 'latest', or a time tag")
+    tagged = [setup for setup in setups if setup.time_tag >= 0 and setup.time_tag <= whence]
+    if not tagged:
+        tags = [setup.time_tag for setup in setups]
+        raise NotFoundError(f"no sequence of ring {core.name!r} holds time tag {whence}; there are {tags}")
+    return max(tagged, key=lambda setup: (setup.time_tag, setup.number)).number
+
+
+class ReadSequence:
+    """A sequence while it is read."""
+
+    def __init__(self, reader: SequenceReader, setup: Setup) -> None:
+        self._reader = reader
+        self._setup = setup
+        self.name = setup.name
+        self.time_tag = setup.time_tag
+        self.header: Header = setup.header
+        self.tensor = Tensor.parse(setup.tensor) if setup.tensor else None
+        tensor = self.tensor
+        stored = (tensor.stored_dtype, tensor.stored_shape) if tensor else (None, ())
+        self._form = Form(setup.begin, setup.frame, *stored, row=setup.row)
+
+    def __repr__(self) -> str:
+        return f"<sequence {self.name!r} of ring {self._reader._core.name!r}, time tag {self.time_tag}>"
+
+    @property
+    def nframe(self) -> int | None:
+        """How many frames it has; None while it is being written."""
+        end = sequence_table.end_of(self._reader._core.control, self._setup)
+        return None if end is None else (end - self._setup.begin) // self._setup.frame
+
+    @property
+    def truncated(self) -> bool:
+        """Whether its writer died or was closed in the middle, so that it ends at the last commit."""
+        control = self._reader._core.control
+        if control.at(self._setup.address + w.Q_NUMBER) != self._setup.number:
+            return False
+        return bool(control.at(self._setup.address + w.Q_TRUNCATED))
+
+    def read(
+        self, gulp: int, stride: int | None = None, begin: int = 0, timeout: float | None = None
+    ) -> "Generator[ReadSpan, None, None]":
+        """Read span after span.
+
+        Parameters
+        ----------
+        gulp
+            Frames per span. The last span may be shorter.
+        stride
+            From the beginning of one span to that of the next; less than ``gulp``: spans overlap; more:
+            frames between them are passed over. The gulp by default.
+        begin
+            First frame of the first span, counted from the beginning of the sequence.
+        timeout
+            Seconds to wait for each span; None waits for ever.
+
+        Yields
+        ------
+        ReadSpan
+            Released when the next one is asked for.
+        """
+        frame = self._setup.frame
+        length = self._checked_gulp(gulp)
+        step = length if stride is None else whole_frames(stride, frame, w.HORIZON, "stride", self._reader._core.name)
+        position = self._setup.begin + begin * frame
+        return (self._guaranteed if self._reader.guarantee else self._unguaranteed)(position, length, step, timeout)
+
+    def acquire(self, begin: int, nframe: int, timeout: float | None = None) -> "ReadSpan":
+        """One span from a frame of the sequence on; a context manager that releases it.
+
+        Raises
+        ------
+        EndOfDataError
+            When the sequence ends before.
+        """
+        if self._reader.guarantee:
+            length = self._checked_gulp(nframe)
+            self._enter()
+            position = self._setup.begin + begin * self._setup.frame
+            if self._skip_to(position, timeout) >= 0:
+                start, end = self._claim(length, timeout)
+                if start >= 0:
+                    return ReadSpan(self, start, end, max(start - position, 0))
+        else:
+            for span in self.read(nframe, begin=begin, timeout=timeout):
+                return span
+        raise EndOfDataError(f"sequence {self.name!r} has {self.nframe} frames, and frame {begin} was asked for")
+
+    def _checked_gulp(self, nframe: int) -> int:
+        core = self._reader._core
+        capacity = core.current_memory().contiguous if core.has_memory else w.HORIZON
+        return whole_frames(nframe, self._setup.frame, capacity, "read", core.name)
+
+    # ---------------------------------------------------------------------------- with a guarantee
+
+    def _enter(self) -> None:
+        handle = self._reader._handle
+        handle[w.ENTRY >> 3] = self._setup.address
+        handle[w.ENTRY_NUMBER >> 3] = self._setup.number
+
+    def _guaranteed(
+        self, position: int, length: int, step: int, timeout: float | None
+    ) -> "Generator[ReadSpan, None, None]":
+        self._enter()
+        asked = position
+        position = self._skip_to(position, timeout)
+        advance = min(step, length)
+        while position >= 0:
+            found = self._look_ahead(position, length, timeout) if step != length else 0
+            start, end = self._claim(advance, timeout) if found != w.OVER else (-1, 0)
+            if start < 0:
+                return
+            # overlapping spans show more than is claimed: what lies behind a claim is kept too
+            stop = end if step >= length else start + min(length, found)
+            span = ReadSpan(self, start, stop, max(start - asked, 0))
+            try:
+                yield span
+            finally:
+                span.release()
+            asked = start + step
+            position = self._skip_to(asked, timeout) if step > length else end
+
+    def _claim(self, length: int, timeout: float | None) -> tuple[int, int]:
+        reader = self._reader
+        start = acquire(reader._address, length, length, 0)
+        if start < 0:
+            reader._wanted = length
+            start = reader._wait(acquire, (length, length), timeout, f"reading {length // self._setup.frame} frames")
+            if start < 0:
+                return -1, 0
+        handle = reader._handle
+        end = handle[_END]
+        handle[_IN_USE] = 0
+        return start, end
+
+    def _look_ahead(self, position: int, length: int, timeout: float | None) -> int:
+        reader = self._reader
+        reader._wanted = length
+        found = await_frames(reader._address, position, length, 0)
+        if found < 0:
+            found = reader._wait(await_frames, (position, length), timeout, "reading")
+        return found
+
+    def _skip_to(self, position: int, timeout: float | None) -> int:
+        """Pass frames over, up to a position; where the reader stands then, -1 at the end."""
+        reader = self._reader
+        here = sequence_table._claimed_end(reader._sequencer, w.CLAIM_SLOTS)
+        behind = (here - self._setup.begin) % self._setup.frame
+        if here > position and behind:  # the oldest frame left in the ring is not whole
+            position = here + self._setup.frame - behind
+        while here < position:
+            if self._look_ahead(here, 1, timeout) == w.OVER:
+                return -1
+            start = reader._wait(acquire, (1, position - here), timeout, "passing frames over")
+            if start < 0:
+                return -1
+            here = reader._handle[_END]
+            reader._handle[_IN_USE] = 0
+            release(reader._address, start)
+        return here
+
+    # ------------------------------------------------------------------------- without a guarantee
+
+    def _unguaranteed(
+        self, position: int, length: int, step: int, timeout: float | None
+    ) -> "Generator[ReadSpan, None, None]":
+        reader = self._reader
+        frame, begin = self._setup.frame, self._setup.begin
+        self._enter()
+        asked = position
+        while True:
+            found = self._look_ahead(position, length, timeout)
+            if found == w.OVER:
+                return
+            safe = oldest_safe(reader._core.control.address)
+            if safe > position:  # the writers were faster
+                position = begin + -(-(safe - begin) // frame) * frame
+                continue
+            if reader._core.control[w.GENERATION] != reader._memory.generation:
+                reader._remap()
+            count = min(found, length) // frame * frame
+            if count == 0:
+                return
+            span = ObservedSpan(self, position, position + count, max(position - asked, 0))
+            note_seen(reader._address, position, 0, span.nframe_skipped, 0)
+            if reader._copy:
+                span.keep()
+            try:
+                if span.nframe:
+                    yield span
+            finally:
+                span.release()
+            asked = position = position + step
+
+
+class ReadSpan(Span):
+    """Frames being read. Its arrays are read-only."""
+
+    __slots__ = ("_sequence", "_skipped")
+    _writable = False
+
+    def __init__(self, sequence: ReadSequence, start: int, end: int, skipped: int) -> None:
+        self._sequence = sequence
+        self._start = start
+        self._end = end
+        self._skipped = skipped
+        self._is_open = True
+        self._staged = None
+
+    @property
+    def _memory(self) -> "Memory":  # type: ignore[override]
+        return self._sequence._reader._memory
+
+    @property
+    def _form(self) -> Form:  # type: ignore[override]
+        return self._sequence._form
+
+    @property
+    def nframe_skipped(self) -> int:
+        """Frames before this span that were gone before they could be read."""
+        return self._skipped // self._form.frame
+
+    @property
+    def nframe_overwritten(self) -> int:
+        """Frames of this span that were lost while it was read: never any with a guarantee."""
+        return 0
+
+    @property
+    def nframe_voided(self) -> int:
+        """Frames of this span that hold zeros because their writer claimed and never filled them."""
+        holes = sequence_table.logged_holes(self._sequence._reader._core.control, self._start, self._end)
+        frame, begin = self._form.frame, self._form.begin
+        hit = {n for a, b in holes for n in range((a - begin) // frame, -(-(b - begin) // frame))}
+        return len(hit)
+
+    def release(self) -> None:
+        """Let writers have the frames again. Twice is allowed."""
+        if self._is_open:
+            self._is_open = False
+            if release(self._sequence._reader._address, self._start) < 0:
+                raise ClosedError("this span was taken away: its reader was closed, or its process thought dead")
+
+    def __enter__(self) -> "ReadSpan":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.release()
+
+
+class ObservedSpan(ReadSpan):
+    """Frames that nobody keeps for this reader: a checked copy, or a view to be checked after use."""
+
+    __slots__ = ("_copies", "_held", "_torn")
+
+    def __init__(self, sequence: ReadSequence, start: int, end: int, skipped: int) -> None:
+        super().__init__(sequence, start, end, skipped)
+        self._copies: tuple[int, dict[str, Array]] | None = None
+        self._held = sequence._reader._memory
+        self._torn = 0
+
+    @property
+    def _memory(self) -> "Memory":  # type: ignore[override]
+        return self._held
+
+    @property
+    def nframe_overwritten(self) -> int:
+        """Frames of this span that were lost while it was read.
+
+        Of a copy (the default) they were taken off its beginning. In a view (``copy=False``) so many of
+        its first frames are no longer what they were.
+        """
+        if self._copies is not None:
+            return self._torn
+        reader = self._sequence._reader
+        if reader._core.control[w.GENERATION] != self._held.generation:
+            return self.nframe
+        return -(-count_torn(reader._address, self._start, self._end) // self._form.frame)
+
+    def keep(self) -> "ObservedSpan":
+        """Copy the frames, then take those off its beginning that were written over meanwhile."""
+        if self._copies is None:
+            copies = {name: np.array(self._plane_view(name)) for name in self.planes}
+            copies[DATA] = np.array(super()._raw())
+            self._torn = self.nframe_overwritten
+            self._copies = (self._start, copies)
+            self._start += self._torn * self._form.frame
+        return self
+
+    def _raw(self) -> Array:
+        if self._copies is None:
+            return super()._raw()
+        start, copies = self._copies
+        raw = copies[DATA]
+        return raw[:, self._start - start :] if self._held.nringlet > 1 else raw[self._start - start :]
+
+    def _plane_view(self, name: str) -> Array:
+        if self._copies is None:
+            return super()._plane_view(name)
+        start, copies = self._copies
+        return copies[name][(self._start - start) // self._form.frame :]
+
+    def _check_open(self) -> None:
+        if self._copies is None:
+            super()._check_open()
+
+    def release(self) -> None:
+        """Note what was seen. A copy stays good."""
+        if self._is_open:
+            lost = self.nframe_overwritten
+            self._is_open = False
+            note_seen(self._sequence._reader._address, self._end, self.nframe, 0, lost)

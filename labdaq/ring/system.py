@@ -1,0 +1,61 @@
+"""All rings of this user on this machine: look at them, and clean up after crashes."""
+
+import os
+from collections.abc import Iterator
+
+from labdaq.errors import DataError
+from labdaq.native import mapping
+from labdaq.ring import words as w
+from labdaq.ring.control import Control, block_nbytes
+from labdaq.ring.layout import DATA, Layout
+from labdaq.ring.participants import places
+from labdaq.ring.spaces import SPACES
+from labdaq.ring.statistics import RingStatistics, ring_statistics
+
+__all__ = ["clean", "leftovers", "statistics_of_all"]
+
+
+def _controls() -> Iterator[tuple[str, Control | None]]:
+    """Tokens of all shared rings, with their control blocks where these can be read."""
+    for path in sorted(mapping.folder().glob(f"labdaq-{os.getuid() if hasattr(os, 'getuid') else 0}-*.ring")):
+        try:
+            whole = path.stat().st_size >= block_nbytes()
+            yield path.stem, Control.attach(SPACES["shared"].open_block(path.stem)) if whole else None
+        except (OSError, DataError):
+            yield path.stem, None
+
+
+def _frame_nbytes(control: Control) -> int:
+    generation = control[w.GENERATION]
+    if generation == 0:
+        return 0
+    address = control.address + control[w.LAYOUTS] + (generation & 1) * w.LAYOUT_NBYTES
+    return Layout.from_text(control.read_text(address, w.LAYOUT_NBYTES)).by_name[DATA].frame_nbytes
+
+
+def statistics_of_all() -> list[RingStatistics]:
+    """The statistics of every shared ring of this user that somebody uses."""
+    found = []
+    for token, control in _controls():
+        if control is None:
+            continue
+        attached = [place for place in places(control) if place[w.P_ROLE] == w.ATTACHED]
+        name = control.read_text(attached[0].address + w.P_LABEL) if attached else token
+        found.append(ring_statistics(control, name, "shared", _frame_nbytes(control)))
+    return found
+
+
+def leftovers() -> list[str]:
+    """Names of shared memory that no living process owns."""
+    orphaned = []
+    owned = set()
+    for token, control in _controls():
+        attached = [] if control is None else [p for p in places(control) if p[w.P_ROLE] == w.ATTACHED]
+        (owned.add if any(not place.is_lost for place in attached) else orphaned.append)(token)
+    names = {path.name for token in orphaned for path in mapping.folder().glob(f"{token}.*")}
+    return sorted(names)
+
+
+def clean() -> list[str]:
+    """Remove shared memory that no living process owns; what was removed."""
+    return [name for name in leftovers() if mapping.remove(name)]
