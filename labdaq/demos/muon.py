@@ -2,14 +2,13 @@
 
     source -> ring of waveforms -> two filter workers -> ring of decay times -> table, figure, fit
 
-The source is a simulated detector or a recording. The two workers are threads that share the waveforms
-between them; the edge finder they run is compiled and holds no lock of Python's.
+The source is a simulated detector or a recording; the rings and workers are in `muon_take`.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +17,17 @@ import numpy.typing as npt
 
 import labdaq
 from labdaq.demos.muon_figure import draw
-from labdaq.demos.team import Team
-from labdaq.errors import DataError, NotFoundError, ResourceError
+from labdaq.demos.muon_take import Source, take_data
+from labdaq.errors import NotFoundError, ResourceError
 from labdaq.files import CsvFile, ParquetFile, Recording, find_recordings, read_recording
-from labdaq.kernels import DOUBLE_PULSE, DOUBLE_PULSE_UNITS, LifetimeFit, double_pulse_filter, fit_lifetime
-from labdaq.ring import Ring
+from labdaq.kernels import DOUBLE_PULSE_UNITS, LifetimeFit, fit_lifetime
 from labdaq.sim import MuonDetector
 
-__all__ = ["DECAY", "MuonResult", "Take", "run", "take_data"]
-
-DECAY = np.dtype([("counter", "i8"), *DOUBLE_PULSE.descr])
-"""One decay: the number of its event, and what the filter measured."""
+__all__ = ["MuonResult", "run"]
 
 WINDOW_US = (1.5, 15.0)
 _EVENTS = 10_000
-_WORKERS = 2
 _AGREE_US = 0.1
-
-Source = MuonDetector | Recording
-Filter = Callable[[Any, Any], int]
-
-
-@dataclass(frozen=True)
-class Take:
-    """What data taking gave."""
-
-    decays: npt.NDArray[Any]
-    """Accepted events in the order of their numbers, dtype :data:`DECAY`."""
-    events: int
-    """Events that came in."""
-    rejected: int
-    """Events without a second pulse."""
-
-    @property
-    def accepted(self) -> int:
-        """Events with a decay time."""
-        return len(self.decays)
 
 
 @dataclass(frozen=True)
@@ -79,10 +53,11 @@ class MuonResult:
         """Everything in a few lines of text."""
         fit, (begin, end) = self.fit, self.fit.window_us
         errors = f"-{fit.tau_error_minus_us:.3f} +{fit.tau_error_plus_us:.3f}"
+        trust = "statistical errors" if fit.is_valid else "NOT VALID: the fit found no good minimum"
         lines = {
             "source": self.source,
             "events": f"{self.events} in = {self.accepted} accepted + {self.rejected} rejected",
-            "lifetime": f"{fit.tau_us:.3f} {errors} us (statistical errors)",
+            "lifetime": f"{fit.tau_us:.3f} {errors} us ({trust})",
             "background": f"{100 * fit.background:.1f} +- {100 * fit.background_error:.1f} %",
             "fitted": f"{fit.n} decays in {begin:g}..{end:g} us",
             "compare": self.comparison,
@@ -149,117 +124,6 @@ def run(
     return result
 
 
-def take_data(source: Source, *, events: int | None = None, find: Filter | None = None, progress: bool = True) -> Take:
-    """Pass events through two rings and two filter workers.
-
-    Parameters
-    ----------
-    source : MuonDetector or Recording
-        Gives waveforms.
-    events : int, optional
-        Take no more than this.
-    find : callable, optional
-        The filter, ``f(data, out) -> n``; by default the compiled edge finder.
-    progress : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    Take
-        The decays and the ledger of events.
-
-    Raises
-    ------
-    DataError
-        If the ledger does not close: an event was lost or counted twice.
-    Exception
-        Whatever a worker raised.
-    """
-    find = find or double_pulse_filter(sample_interval_ns=source.sample_interval_ns)
-    taken: list[int] = []
-    rejected: list[int] = []
-    with (
-        Ring("waveforms", dtype=source.dtype, shape=source.shape, capacity=128) as waveforms,
-        Ring("decays", dtype=DOUBLE_PULSE, shape=(), capacity=4096) as decays,
-    ):
-        waveforms.group("filter")  # declared before data flow, so that none passes unseen
-        decays.group("collect")
-
-        def stop() -> None:
-            waveforms.close()
-            decays.close()
-
-        def acquire() -> None:
-            taken.append(_acquire(_shown(source, events, progress), waveforms))
-
-        def select() -> None:
-            rejected.append(_select(waveforms, decays, find))
-
-        with Team(stop) as team:
-            team.start(acquire, then=waveforms.end)
-            team.start(select, copies=_WORKERS, then=decays.end)
-            found = _collect(decays)
-    take = Take(found, events=sum(taken), rejected=sum(rejected))
-    if take.events != take.accepted + take.rejected:
-        raise DataError(
-            f"the ledger does not close: {take.events} events in, but {take.accepted} accepted and "
-            f"{take.rejected} rejected"
-        )
-    return take
-
-
-def _acquire(source: Iterable[tuple[Any, int | None]], waveforms: Ring) -> int:
-    """Fill the ring; the number of events."""
-    events = 0
-    with waveforms.writer() as writer:
-        for waveform, timestamp_ns in source:
-            writer.put(waveform, timestamp_ns=timestamp_ns)
-            events += 1
-    return events
-
-
-def _select(waveforms: Ring, decays: Ring, find: Filter) -> int:
-    """Share the waveforms with the other members of the group; the number of events without a decay."""
-    rejected = 0
-    pulses = np.zeros(1, DOUBLE_PULSE)
-    with waveforms.reader(group="filter") as reader, decays.writer() as writer:
-        for event in reader:
-            if find(event.data, pulses):
-                writer.put(pulses[0], like=event)
-            else:
-                rejected += 1
-    return rejected
-
-
-def _collect(decays: Ring) -> npt.NDArray[Any]:
-    """All decays, in the order in which their events came in, which two workers do not keep."""
-    batches = [np.empty(0, DECAY)]
-    with decays.reader(group="collect") as reader:
-        for span in reader.spans(256):
-            batch = np.empty(len(span.data), DECAY)
-            batch["counter"] = span.planes["counter"]
-            for name in DOUBLE_PULSE.names or ():
-                batch[name] = span.data[name]
-            batches.append(batch)
-    return np.sort(np.concatenate(batches), order="counter")
-
-
-def _shown(source: Source, events: int | None, progress: bool) -> Iterator[tuple[Any, int | None]]:
-    """The events of a source, with a progress bar."""
-    wanted: Iterable[tuple[Any, int | None]] = islice(source, events)
-    if not progress:
-        yield from wanted
-        return
-    from tqdm import tqdm
-
-    class Bar(tqdm):  # type: ignore[misc]
-        monitor_interval = 0  # no thread of its own
-
-    known = [n for n in (source.events, events) if n is not None]
-    with Bar(wanted, total=min(known, default=None), unit=" events", mininterval=0.2) as bar:
-        yield from bar
-
-
 def _open_source(data: Path | None, events: int | None, seed: int) -> Source:
     if data is None:
         return MuonDetector(seed, events=_EVENTS if events is None else events)
@@ -315,6 +179,10 @@ def _save_figure(folder: Path, source: Source, decays: npt.NDArray[Any], fit: Li
 
 def _save_summary(folder: Path, result: MuonResult) -> None:
     facts = {"labdaq": labdaq.__version__, **asdict(result), "folder": str(folder)}
+    # JSON has no word for what is not a number.
+    facts["fit"] = {
+        name: None if isinstance(value, float) and isnan(value) else value for name, value in facts["fit"].items()
+    }
     try:
         (folder / "summary.txt").write_text(result.summary() + "\n", encoding="utf-8")
         (folder / "summary.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

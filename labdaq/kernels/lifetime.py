@@ -101,10 +101,11 @@ class LifetimeFit:
         return self.n * lifetime_density(times_us, self.tau_us, self.background, self.window_us)
 
     def __str__(self) -> str:
+        doubt = "" if self.is_valid else " (NOT VALID: the fit found no good minimum)"
         return (
             f"tau = {self.tau_us:.3f} -{self.tau_error_minus_us:.3f} +{self.tau_error_plus_us:.3f} us, "
             f"background {100 * self.background:.1f} +- {100 * self.background_error:.1f} %, "
-            f"{self.n} decays in {self.window_us[0]:g}..{self.window_us[1]:g} us"
+            f"{self.n} decays in {self.window_us[0]:g}..{self.window_us[1]:g} us{doubt}"
         )
 
 

@@ -6,6 +6,7 @@ Here the key is a hash of all sources of the package and of numba's version, and
 folder that can be written: ``$LABDAQ_CACHE``, the user's cache folder, or a private temporary one.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -32,7 +33,7 @@ def _user_cache() -> Path:
         return Path(os.environ["XDG_CACHE_HOME"])
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", tempfile.gettempdir()))
-    home = Path(os.path.expanduser("~"))
+    home = Path("~").expanduser()
     return home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
 
 
@@ -70,7 +71,9 @@ def cache_folder() -> Path:
     """
     user = os.getuid() if hasattr(os, "getuid") else 0
     places = [Path(os.environ["LABDAQ_CACHE"])] if "LABDAQ_CACHE" in os.environ else []
-    places += [_user_cache() / "labdaq", Path(tempfile.gettempdir()) / f"labdaq-cache-{user}"]
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        places.append(_user_cache() / "labdaq")
+    places.append(Path(tempfile.gettempdir()) / f"labdaq-cache-{user}")
     for place in places:
         folder = place / sources_key()
         is_new = not folder.exists()
@@ -110,7 +113,10 @@ class _SourcesLocator(caching._CacheLocator):  # type: ignore[misc]
 
 
 # The list is not public in numba. Where it is gone, functions are compiled in every process: slow, not stale.
-_CAN_CACHE = isinstance(getattr(caching.CacheImpl, "_locator_classes", None), list)
+# Fault points hold addresses of this process, so code with faults in it is not kept either.
+_CAN_CACHE = (
+    isinstance(getattr(caching.CacheImpl, "_locator_classes", None), list) and "LABDAQ_FAULTS" not in os.environ
+)
 if _CAN_CACHE and not any(c.__name__ == "_SourcesLocator" for c in caching.CacheImpl._locator_classes):
     caching.CacheImpl._locator_classes.insert(0, _SourcesLocator)
 

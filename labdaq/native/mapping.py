@@ -93,6 +93,7 @@ def open_file(name: str) -> int:
 def _sized(descriptor: int, nbytes: int, what: str) -> int:
     """Really take the memory now: running out of it later would kill the process (SIGBUS)."""
     try:
+        _check_available(nbytes)
         os.ftruncate(descriptor, nbytes)
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, nbytes)
@@ -105,6 +106,17 @@ def _sized(descriptor: int, nbytes: int, what: str) -> int:
             ) from error
         raise
     return descriptor
+
+
+def _check_available(nbytes: int) -> None:
+    """Refuse what the system has not: asking it would bring others down before it says no."""
+    try:
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        available = 1024 * int(fields["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return
+    if nbytes > available:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
 
 class Mapping:

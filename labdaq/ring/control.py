@@ -80,6 +80,8 @@ class Control:
         self._lock = threading.RLock()
         self._depth = 0
         self._freezes = 0
+        self.on_repair: Callable[[], None] = lambda: None
+        """What else to put right in the block before anyone may claim again."""
         _CONTROLS.add(self)
 
     @classmethod
@@ -93,7 +95,7 @@ class Control:
         control[w.IS_PRIVATE] = int(is_private)
         control[w.IS_TYPED] = int(is_typed)
         control[w.CREATED_NS] = time.time_ns()
-        control[w.FIRST_FRAME] = control[w.LAST_BEGIN] = first_frame
+        control[w.FIRST_FRAME] = control[w.LAST_BEGIN] = control[w.KEPT_FROM] = first_frame
         reset(control.writers, w.CLAIM_SLOTS, first_frame)
         control[w.MAGIC] = w.MAGIC_NUMBER
         return control
@@ -163,13 +165,8 @@ class Control:
             yield self.writers + number * (w.RECORDS + 16 * w.CLAIM_SLOTS)
 
     @contextlib.contextmanager
-    def locked(self, repair: Callable[[], None] | None = None) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep every other process and thread from changing the block.
-
-        Parameters
-        ----------
-        repair
-            Called first when the lock was taken from a process that died while it held it.
 
         Raises
         ------
@@ -180,14 +177,18 @@ class Control:
             self._depth += 1
             try:
                 if self._depth == 1 and self._take_lock():
-                    self._thaw()
-                    if repair is not None:
-                        repair()
+                    self._repair()
                 yield
             finally:
                 self._depth -= 1
                 if self._depth == 0:
                     swap(self.address + w.LOCK, self._token(this_process()), 0)
+
+    def _repair(self) -> None:
+        """Finish, or undo, what one began who died while it held the lock; then let claims go on."""
+        self.on_repair()
+        for sequencer in self.sequencers():
+            self.unfreeze(sequencer)
 
     @staticmethod
     def _token(process: Identity) -> int:
@@ -216,10 +217,6 @@ class Control:
     def _lives(token: int) -> bool:
         process = identity_of(token >> _STARTED_BITS)
         return process is not None and Control._token(process) == token
-
-    def _thaw(self) -> None:
-        for sequencer in self.sequencers():
-            self.unfreeze(sequencer)
 
     def forget_locks(self) -> None:
         """After a fork, the child's threads are gone and its locks are new."""

@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 
 from labdaq.errors import ClosedError, LayoutError, SpanError, WaitTimeoutError
+from labdaq.native.faults import fault_point
 from labdaq.ring import groups, recovery
 from labdaq.ring import words as w
 from labdaq.ring.control import Control, block_nbytes, increase
 from labdaq.ring.layout import DATA, FLAGS_PLANE, Layout, standard_planes
 from labdaq.ring.memory import Memory
-from labdaq.ring.participants import Place, enrol, places
+from labdaq.ring.participants import Place, close_all, enrol, places
 from labdaq.ring.sequence_table import _claimed_end as claimed_end
 from labdaq.ring.sequencer import freeze, owner_of, record_address, state_of
 from labdaq.ring.spaces import MemorySpace, space_named
 from labdaq.ring.statistics import oldest_claim
 
-__all__ = ["Frame", "RingCore"]
+__all__ = ["ClosedCore", "Frame", "RingCore"]
 
 logger = logging.getLogger("labdaq.ring")
 
@@ -49,6 +50,7 @@ class RingCore:
         self._stalled = -1
         self._stuck: tuple[tuple[int, int], float] | None = None
         self._remapping = threading.Lock()
+        control.on_repair = self._repair
         self._attach_place()
         _CORES.add(self)
 
@@ -128,6 +130,7 @@ class RingCore:
         """Detach. The last process to do so removes the memory."""
         if not self._closed:
             self._closed = True
+            close_all(self)
             self.control.wake_all()
             self._finalizer()
 
@@ -139,7 +142,7 @@ class RingCore:
     def end(self, *, ended: bool = True) -> None:
         """Let writing end, or (``ended=False``) begin again."""
         control = self.control
-        with control.locked(self.repair):
+        with control.locked():
             if bool(control[w.STATE]) == ended:
                 return
             freeze(control.writers, w.CLAIM_SLOTS, self._place.number)
@@ -147,15 +150,17 @@ class RingCore:
             control.new_epoch()
             control.unfreeze(control.writers)
 
-    def repair(self) -> None:
+    def _repair(self) -> None:
         """After one died while changing the ring: make the block agree with its layout."""
         layout = self._read_layout()
         if layout is not None:
             self.control[w.CAPACITY] = layout.capacity
+            self.control.new_epoch()
+        recovery.recover(self)
 
     def dismiss(self, place: Place) -> None:
         """Let a participant of this process go, with all that it holds."""
-        with self.control.locked(self.repair):
+        with self.control.locked():
             if place.is_taken:
                 recovery.settle(self, place)
 
@@ -171,7 +176,7 @@ class RingCore:
         self._warn_of_stalls()
         if not any(place.is_lost for place in places(self.control)):
             return False
-        with self.control.locked(self.repair):
+        with self.control.locked():
             return recovery.recover(self) > 0
 
     def _warn_of_stalls(self) -> None:
@@ -207,7 +212,7 @@ class RingCore:
             if behind >= control[w.CAPACITY] // 2:
                 name = groups.name_of(control, group)
                 who = ", ".join(sorted({place.label for place in self.holders(group)}))
-                members = control.at(group + w.MEMBERS)
+                members = groups.members(control, group)
                 what = f"held by {who}" if who else "not being read" if members else "nobody reads it"
                 reasons.append(f"group {name!r} is {behind} frames behind ({what})")
         writing = ", ".join(sorted({place.label for place in self.holders(control.writers)}))
@@ -298,15 +303,28 @@ class RingCore:
         WaitTimeoutError
             When others keep their spans for longer than ``timeout`` seconds; names them.
         """
-        with self.control.locked(self.repair):
+        deadline = None if timeout is None else time.monotonic() + timeout
+        window_s = 0.02
+        while not self._try_resize((contiguous, total, nringlet, planes or {}), deadline, window_s):
+            # those who leave with a span open need the lock to let it go
+            window_s = min(2 * window_s, 1.0)
+            time.sleep(1e-3)
+
+    def _try_resize(
+        self, wanted: tuple[int, int, int, dict[str, Any]], deadline: float | None, window_s: float
+    ) -> bool:
+        """Whether all spans were finished within the window, and the memory replaced."""
+        with self.control.locked():
             old = self.current_memory() if self.has_memory else None
-            layout = self._plan(old, contiguous, total, nringlet, planes or {})
+            layout = self._plan(old, *wanted)
             frozen = list(self.control.sequencers())
             for sequencer in frozen:
                 freeze(sequencer, w.CLAIM_SLOTS, self._place.number)
             try:
-                self._await_quiet(frozen, timeout)
-                self._replace(old, layout)
+                is_quiet = self._await_quiet(frozen, deadline, window_s)
+                if is_quiet:
+                    self._replace(old, layout)
+                return is_quiet
             finally:
                 for sequencer in frozen:
                     self.control.unfreeze(sequencer)
@@ -314,6 +332,9 @@ class RingCore:
     def _plan(self, old: Memory | None, contiguous: int, total: int, nringlet: int, extra: dict[str, Any]) -> Layout:
         if nringlet > 1 and self.is_typed:
             raise LayoutError(f"ringlets are for rings of bytes; the frames of ring {self.name!r} have a dtype")
+        if old is not None:  # another may have made it larger meanwhile
+            contiguous, total = max(contiguous, old.contiguous), max(total, old.capacity)
+            nringlet = max(nringlet, old.nringlet)
         wanted = standard_planes(self.is_events, self.is_typed, total)
         if old is not None:
             for name, plane in old.planes.items():
@@ -331,12 +352,12 @@ class RingCore:
         can_mirror = self.space.can_mirror
         return Layout.plan(total, contiguous, self.frame, wanted, nringlet=nringlet, can_mirror=can_mirror)
 
-    def _await_quiet(self, sequencers: list[int], timeout: float | None) -> None:
-        deadline = None if timeout is None else time.monotonic() + timeout
+    def _await_quiet(self, sequencers: list[int], deadline: float | None, window_s: float) -> bool:
+        until = time.monotonic() + window_s
         while True:
             holders = [h for s in sequencers for h in self.holders(s)]
             if not holders:
-                return
+                return True
             mine = [h for h in holders if h[w.P_PID] == os.getpid() and h[w.P_THREAD] == threading.get_native_id()]
             if mine:
                 raise SpanError(
@@ -346,8 +367,10 @@ class RingCore:
             if deadline is not None and time.monotonic() > deadline:
                 who = ", ".join(sorted({h.label for h in holders}))
                 raise WaitTimeoutError(
-                    f"ring {self.name!r} was not resized within {timeout:g} s: spans are open ({who})"
+                    f"ring {self.name!r} was not resized in the time allowed: spans are still open ({who})"
                 )
+            if time.monotonic() > until:
+                return False
             recovery.recover(self)
             time.sleep(0.0005)
 
@@ -370,21 +393,24 @@ class RingCore:
         memory = Memory(generation, layout, self.space.new_data(self.token, generation, layout.nbytes))
         if FLAGS_PLANE in memory.planes:
             memory.planes[FLAGS_PLANE].array[...] = 0
+        newest = claimed_end(control.writers, w.CLAIM_SLOTS)
         if old is not None:
-            self._copy_contents(old, memory)
+            self._copy_contents(old, memory, newest)
         control.write_text(self._layout_address(generation), text, w.LAYOUT_NBYTES)
+        control[w.KEPT_FROM] = max(control[w.KEPT_FROM], newest - (old.capacity if old else 0))
+        fault_point()
         self._memory = memory
         control[w.GENERATION] = generation  # from here on the new memory is the ring's
+        fault_point()
         control[w.CAPACITY] = layout.capacity
         control.new_epoch()
         if old is not None:
             self.space.remove(self.token, old.generation)
 
-    def _copy_contents(self, old: Memory, new: Memory) -> None:
+    def _copy_contents(self, old: Memory, new: Memory, newest: int) -> None:
         from labdaq.ring import sequence_table
 
-        newest = claimed_end(self.control.writers, w.CLAIM_SLOTS)
-        first = max(self.control[w.FIRST_FRAME], newest - min(old.capacity, new.capacity))
+        first = max(self.control[w.KEPT_FROM], newest - min(old.capacity, new.capacity))
         new.data.copy_from(old.data, first, newest)
         for name, plane in new.planes.items():
             if name == DATA or name not in old.planes:
@@ -392,11 +418,22 @@ class RingCore:
             if self.is_typed:
                 plane.copy_from(old.planes[name], first, newest)
                 continue
-            for setup in sequence_table.snapshots(self.control):
+            for setup in (s for s in sequence_table.snapshots(self.control) if name in s.planes):
                 end = sequence_table.end_of(self.control, setup)
                 stop = setup.row + -(-((newest if end is None else end) - setup.begin) // setup.frame)
                 begin = setup.row + max(0, first - setup.begin) // setup.frame
                 plane.copy_from(old.planes[name], max(begin, stop - plane.slots), stop)
+
+
+class ClosedCore:
+    """What is left of a ring that was closed here: its name, and no memory."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_closed = True
+
+    def __getattr__(self, attribute: str) -> Any:
+        raise ClosedError(f"ring {self.name!r} was closed")
 
 
 def _detach(control: Control, space: MemorySpace, token: str, place: Place, pid: int) -> None:

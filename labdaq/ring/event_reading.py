@@ -1,5 +1,6 @@
 """Reading events: in groups that share the work, or as an observer that disturbs nobody."""
 
+import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,6 @@ import numpy as np
 from labdaq.errors import ClosedError, EndOfDataError, LayoutError
 from labdaq.ring import groups, sequence_table
 from labdaq.ring import words as w
-from labdaq.ring.control import increase
 from labdaq.ring.layout import FLAGS_PLANE
 from labdaq.ring.memory import Memory
 from labdaq.ring.participants import Participant
@@ -106,7 +106,7 @@ class Group:
     def __init__(self, core: "RingCore", name: str) -> None:
         self.name = name
         self._core = core
-        with core.control.locked(core.repair):
+        with core.control.locked():
             known = groups.find(core.control, name)
             if known is None:
                 known = groups.join(core.control, name, owner=core.place_number, is_declared=True)
@@ -119,11 +119,11 @@ class Group:
     def close(self) -> None:
         """Writers wait for this group no longer; it ends now, or with its last member."""
         control = self._core.control
-        with control.locked(self._core.repair):
+        with control.locked():
             group = groups.find(control, self.name)
             if group is not None:
                 control.put(group + w.IS_DECLARED, 0)
-                if control.at(group + w.MEMBERS) <= 0:
+                if groups.members(control, group) == 0:
                     groups.dissolve(control, group)
 
     def __repr__(self) -> str:
@@ -133,8 +133,9 @@ class Group:
 class EventReader(Participant):
     """A member of a reader group, from ``ring.reader()``; iterates over events, and is a context manager.
 
-    It closes when a loop over it ends, by ``break`` too (the event at hand counts as read then). Ending a
-    ``with`` block before an event was released gives that event back to the group.
+    It closes when a loop over it ends, by ``break`` too; the event at hand counts as read. When an exception
+    leaves its ``with`` block, an event from :meth:`read` that was not released goes back to the group, to be
+    delivered again.
     """
 
     _role = w.READER
@@ -144,12 +145,14 @@ class EventReader(Participant):
         if not core.is_typed:
             raise LayoutError(f"ring {core.name!r} holds bytes, which are read in sequences: use read()")
         control = core.control
-        with control.locked(core.repair):
+        with control.locked():
             sequencer = groups.find(control, group) if group else None
             if sequencer is None:
                 sequencer = groups.join(control, group or "", owner=core.place_number, is_declared=False)
-            super().__init__(core, sequencer=sequencer, label=label)
-            increase(sequencer + w.MEMBERS, 1)
+            try:
+                super().__init__(core, sequencer=sequencer, label=label)
+            finally:  # a group that its first reader could not join would hold writers for ever
+                groups.dissolve_empty(control)
         self._closed = False
         self.group = group
         self.missed = control.at(sequencer + w.JOINED_AT) - control[w.FIRST_FRAME]
@@ -159,6 +162,12 @@ class EventReader(Participant):
         self._claim_start = self._claim_end = self._next = 0
         self._is_claimed = self._is_adopted = False
         self._wanted = 1
+
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self._current = None
+        self._claim_start = self._claim_end = self._next = 0
+        self._is_claimed = self._is_adopted = False
 
     def _remap(self) -> None:
         super()._remap()
@@ -298,11 +307,17 @@ class EventReader(Participant):
         self._core.check_deadlock(self._sequencer, self._wanted)
 
     def close(self) -> None:
-        """Leave the group. An event at hand, or not yet delivered, goes to another member."""
-        if self._current is not None:
+        """Leave the group. The event at hand counts as read; what was claimed behind it goes to others."""
+        if not self._closed and self._pid == os.getpid():
+            self.release()
+        super().close()
+
+    def __exit__(self, kind: object, *_exception: object) -> None:
+        if kind is not None and self._current is not None:
             self._current._is_open = False
             self._current = None
-        super().close()
+            self._next = self._claim_start  # not released by close(): the group gets it again
+        self.close()
 
     def sequence_of(self, event: Event) -> "sequence_table.Setup | None":
         """The sequence which an event belongs to; None when it was written outside of any."""

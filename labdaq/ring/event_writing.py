@@ -34,7 +34,7 @@ class EventWriter(Participant):
         self._closed = True
         if not core.is_typed:
             raise LayoutError(f"ring {core.name!r} holds bytes, which are written in sequences: use begin_writing()")
-        with core.control.locked(core.repair):
+        with core.control.locked():
             exclusive = [p for p in places(core.control) if p[w.P_ROLE] == w.EXCLUSIVE_WRITER and not p.is_lost]
             if exclusive:
                 raise BusyError(
@@ -127,11 +127,13 @@ class EventWriter(Participant):
         dtype, shape = plane.layout_dtype, plane.layout_shape
         if type(record) is not np.ndarray or record.dtype != dtype or record.shape != shape:
             record = self._conformed(record)
+        if like is not None:
+            counter, timestamp_ns, deadtime = like.counter, like.timestamp_ns, like.deadtime
+        elif counter is not None or timestamp_ns is not None or deadtime is not None:
+            _check_metadata(counter, timestamp_ns, deadtime)
         start = self._claim(1, timeout)
         plane = self._memory.data
         plane.array[start % plane.slots] = record
-        if like is not None:
-            counter, timestamp_ns, deadtime = like.counter, like.timestamp_ns, like.deadtime
         now_ns = time.time_ns()
         if deadtime is None:
             deadtime = self._deadtime(now_ns - asked_ns, now_ns)
@@ -147,7 +149,8 @@ class EventWriter(Participant):
         if not self._core.is_events:
             done = commit(self._address, start, start + 1)
         else:
-            done = commit_event(self._address, start, -1 if counter is None else counter, timestamp_ns, deadtime)
+            number = -1 if counter is None else int(counter)
+            done = commit_event(self._address, start, number, int(timestamp_ns), float(deadtime))
         if done < 0:
             raise ClosedError(_TAKEN)
 
@@ -167,6 +170,21 @@ class EventWriter(Participant):
 
     def _void(self, start: int) -> None:
         commit(self._address, start, start)
+
+
+def _check_metadata(counter: Any, timestamp_ns: Any, deadtime: Any) -> None:
+    """Find out what is wrong while nothing is claimed.
+
+    Raises
+    ------
+    LayoutError
+        For what is no number of its kind.
+    """
+    for name, value in (("counter", counter), ("timestamp_ns", timestamp_ns)):
+        if value is not None and not (isinstance(value, int | np.integer) and 0 <= value < 1 << 63):
+            raise LayoutError(f"{name}={value!r}: a whole number of at least 0 and below 2**63, or None")
+    if deadtime is not None and not isinstance(deadtime, int | float | np.number):
+        raise LayoutError(f"deadtime={deadtime!r}: a number from 0 to 1, or None")
 
 
 class WriteEvent:
@@ -227,6 +245,7 @@ class WriteEvent:
         """Publish the event."""
         if not self._is_open:
             raise ClosedError("this event is over")
+        _check_metadata(self.counter, self.timestamp_ns, self.deadtime)
         self._is_open = False
         now_ns = time.time_ns()
         stamp = now_ns if self.timestamp_ns is None else self.timestamp_ns
@@ -245,11 +264,11 @@ class WriteEvent:
         return self
 
     def __exit__(self, kind: object, *_exception: object) -> None:
-        if self._is_open:
-            if kind is None:
+        try:
+            if self._is_open and kind is None:
                 self.commit()
-            else:
-                self.void()
+        finally:
+            self.void()
 
 
 class EventSpan(Span):
@@ -331,8 +350,8 @@ class EventSpan(Span):
         return self
 
     def __exit__(self, kind: object, *_exception: object) -> None:
-        if self._is_open:
-            if kind is None:
+        try:
+            if self._is_open and kind is None:
                 self.commit()
-            else:
-                self.void()
+        finally:
+            self.void()

@@ -1,12 +1,16 @@
 """Reader groups: every group sees every frame, its members share the work, and it holds writers back."""
 
-from labdaq.errors import BusyError, NotFoundError
+from labdaq.errors import BusyError
+from labdaq.native.faults import fault_point
 from labdaq.ring import words as w
-from labdaq.ring.control import Control, increase
+from labdaq.ring.control import Control
+from labdaq.ring.participants import places
 from labdaq.ring.sequence_table import _claimed_end as claimed_end
-from labdaq.ring.sequencer import freeze, reset
+from labdaq.ring.sequencer import freeze, orphaned_frames, reset
 
-__all__ = ["dissolve", "find", "join", "leave", "names"]
+__all__ = ["dissolve", "dissolve_empty", "find", "join", "live", "members", "name_of", "names"]
+
+_MEMBERS = (w.READER, w.SEQUENCE_READER)
 
 
 def _slot(control: Control, number: int) -> int:
@@ -53,32 +57,35 @@ def join(control: Control, name: str, *, owner: int, is_declared: bool, latest: 
         raise BusyError(f"a ring has at most {w.GROUP_SLOTS} reader groups: close some ({names(control)})")
     freeze(control.writers, w.CLAIM_SLOTS, owner)
     newest = claimed_end(control.writers, w.CLAIM_SLOTS)
-    first = newest if latest else max(control[w.FIRST_FRAME], newest - control[w.CAPACITY])
+    first = newest if latest else max(control[w.KEPT_FROM], newest - control[w.CAPACITY])
     reset(group, w.CLAIM_SLOTS, first)
-    control.put(group + w.MEMBERS, 0)
     control.put(group + w.IS_DECLARED, int(is_declared))
     control.put(group + w.JOINED_AT, first)
     control.write_text(group + w.GROUP_NAME, name)
-    control.put(group + w.KIND, w.GUARANTEED)
     control[w.GROUPS_USED] = max(control[w.GROUPS_USED], number + 1)
+    control.put(group + w.KIND, w.GUARANTEED)
+    fault_point()
     control.new_epoch()
     control.unfreeze(control.writers)
     return group
 
 
-def leave(control: Control, group: int) -> None:
-    """One member fewer; an undeclared group ends with its last. The ring must be locked."""
-    left = increase(group + w.MEMBERS, -1) - 1
-    if left <= 0 and not control.at(group + w.IS_DECLARED):
-        dissolve(control, group)
+def members(control: Control, group: int) -> int:
+    """How many readers share its work: counted from the table, so that nobody who dies leaves it wrong."""
+    offset = group - control.address
+    return sum(place[w.P_GROUP] == offset and place[w.P_ROLE] in _MEMBERS for place in places(control))
+
+
+def dissolve_empty(control: Control) -> None:
+    """End the groups that were not declared and have no members left. The ring must be locked."""
+    for group in live(control):
+        if not control.at(group + w.IS_DECLARED) and members(control, group) == 0:
+            dissolve(control, group)
 
 
 def dissolve(control: Control, group: int) -> None:
     """End a group: writers wait for it no longer. The ring must be locked."""
+    held = orphaned_frames(group, w.CLAIM_SLOTS)
     control.put(group + w.KIND, w.FREE)
+    control[w.UNDELIVERED] += held
     control.wake_all()
-
-
-def missing(control: Control, name: str) -> NotFoundError:
-    """The error for a group that does not exist."""
-    return NotFoundError(f"no group {name!r}; there are: {names(control) or 'none'}")

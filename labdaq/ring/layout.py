@@ -51,6 +51,30 @@ def checked_shape(shape: Any) -> tuple[int, ...]:
     return tuple(int(n) for n in extents)
 
 
+def is_users(plane: str) -> bool:
+    """Whether a plane goes along with the frames, and is not the frames themselves or one of the engine's."""
+    return plane != DATA and not plane.startswith(".")
+
+
+def checked_plane_name(name: str) -> str:
+    """A name that users may give to a plane.
+
+    Raises
+    ------
+    LayoutError
+        For the names that rings themselves use.
+    """
+    if not isinstance(name, str) or not name or not is_users(name):
+        raise LayoutError(f"plane {name!r}: choose another name, which is text and does not begin with a dot")
+    return name
+
+
+def checked_plane(kind: Any, rows: int) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """A plane from its dtype, or from (dtype, shape), with so many rows."""
+    dtype, shape = kind if isinstance(kind, tuple) and len(kind) == 2 else (kind, ())
+    return checked_dtype(dtype), checked_shape(shape), rows
+
+
 @dataclass(frozen=True)
 class PlaneLayout:
     """One stretch of the data memory: ``slots`` frames, in ``lanes`` lanes, mirrored or not."""

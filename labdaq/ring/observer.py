@@ -96,7 +96,7 @@ class Observer(Participant):
         self.skipped = 0
         self.overwritten = 0
         self._pending = 0
-        oldest = max(core.control[w.FIRST_FRAME], oldest_safe(core.control.address))
+        oldest = oldest_safe(core.control.address)
         newest = claimed_end(core.control.writers, w.CLAIM_SLOTS)
         self._cursor = newest if latest else oldest
         note_seen(self._address, self._cursor, 0, 0, 0)
@@ -140,7 +140,8 @@ class Observer(Participant):
                 found = self._wait(await_frames, (self._cursor, 1), timeout, "observing an event")
                 if found < 0:
                     return None
-            self._skip_to(oldest_safe(self._core.control.address))
+            if self._skip_to(oldest_safe(self._core.control.address)):
+                continue  # behind what was lost, the next frame may not be there yet
             if self._core.control[w.GENERATION] != self._memory.generation:
                 self._remap()
             event = ObservedEvent(self, self._memory, self._cursor, self._pending)
@@ -159,13 +160,16 @@ class Observer(Participant):
         flags = self._memory.planes[FLAGS_PLANE]
         return bool(flags.array[frame % flags.slots]) and count_torn(self._address, frame, frame + 1) == 0
 
-    def _skip_to(self, frame: int) -> None:
+    def _skip_to(self, frame: int) -> bool:
+        """Whether frames were missed."""
         missed = frame - self._cursor
-        if missed > 0:
-            self._cursor = frame
-            self._pending += missed
-            self.skipped += missed
-            note_seen(self._address, self._cursor, 0, missed, 0)
+        if missed <= 0:
+            return False
+        self._cursor = frame
+        self._pending += missed
+        self.skipped += missed
+        note_seen(self._address, self._cursor, 0, missed, 0)
+        return True
 
     def _lose(self) -> None:
         """A writer was at our heels: this frame is gone, and a lead of a quarter ring is needed."""

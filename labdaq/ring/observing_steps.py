@@ -15,8 +15,9 @@ from labdaq.ring.waiting import count, nap, note_wait
 
 @jit
 def oldest_safe(block: int) -> int:
-    """The first frame that no writer is writing over."""
-    return claimed_end(block + load(block + w.WRITERS), load(block + w.CLAIMS)) - load(block + w.CAPACITY)
+    """The oldest frame in the ring that no writer is writing over."""
+    newest = claimed_end(block + load(block + w.WRITERS), load(block + w.CLAIMS))
+    return max(newest - load(block + w.CAPACITY), load(block + w.KEPT_FROM))
 
 
 @jit

@@ -6,6 +6,7 @@ their counters. The number of the place is the owner in claim records.
 
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -19,11 +20,12 @@ from labdaq.native.futex import HAS_FUTEX
 from labdaq.native.process import Identity, is_alive, this_process
 from labdaq.ring import words as w
 from labdaq.ring.control import Control
+from labdaq.ring.sequencer import owner_of, record_address, state_of
 
 if TYPE_CHECKING:
     from labdaq.ring.core import RingCore
 
-__all__ = ["ROLE_NAMES", "Participant", "Place", "enrol", "places"]
+__all__ = ["ROLE_NAMES", "Participant", "Place", "close_all", "enrol", "places"]
 
 ROLE_NAMES = {
     w.ATTACHED: "attached",
@@ -139,7 +141,7 @@ class Participant:
         self._words = np.zeros(w.HANDLE_NBYTES // 8, np.int64)
         self._handle = memoryview(self._words)
         self._address = int(self._words.ctypes.data)
-        with core.control.locked(core.repair):
+        with core.control.locked():
             self._take_place()
         _PARTICIPANTS.add(self)
 
@@ -185,7 +187,9 @@ class Participant:
             if result == w.MOVED:
                 self._remap()
                 continue
-            if result not in (w.AGAIN, w.INTERRUPT):
+            if result == w.FULL and not self._is_in_the_way():
+                time.sleep(min(left, 1e-3))
+            elif result not in (w.AGAIN, w.INTERRUPT):
                 self._refuse(result, what)
             if deadline is not None and time.monotonic() >= deadline:
                 raise WaitTimeoutError(f"{what} was not possible within {timeout:g} s: {self._reason()}")
@@ -210,10 +214,17 @@ class Participant:
         label = self._place.label
         errors: dict[int, LabdaqError] = {
             w.BUSY: BusyError(f"{label} is being used by another thread: give each thread its own"),
-            w.FULL: SpanError(f"{what}: {w.CLAIM_SLOTS - 1} spans are open already; commit or release some"),
+            w.FULL: SpanError(f"{what}: {w.CLAIM_SLOTS - 1} spans were begun behind one that is still open: finish it"),
             w.EXHAUSTED: SpanError(f"{what}: frame numbers have come to {w.HORIZON}; make a new ring"),
         }
         raise errors.get(code, SpanError(f"{what} failed with code {code}"))
+
+    def _is_in_the_way(self) -> bool:
+        """Whether the oldest unfinished claim is this one's own, so that waiting would not help."""
+        control = self._core.control
+        oldest = control.at(self._sequencer + w.DONE)
+        word = control.at(record_address(self._sequencer, w.CLAIM_SLOTS, oldest))
+        return state_of(word) == w.CLAIMED and owner_of(word) == self._place.number
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -223,11 +234,15 @@ class Participant:
     def _rebind(self) -> None:
         """In a forked child: become a participant of one's own; what was open belongs to the parent."""
         self._core.rebind_after_fork()
-        with self._core.control.locked(self._core.repair):
+        with self._core.control.locked():
             self._take_place()
 
     def _after_fork(self) -> None:
-        # the owner's number goes, so that no span of the parent can be finished here; every step says BUSY
+        """In the child: what was open is the parent's, and stays with it."""
+        self._disarm()
+
+    def _disarm(self) -> None:
+        """Without an owner's number no span can be finished any more, and every step says BUSY."""
         self._handle[w.OWNER >> 3] = 0
         self._handle[_IN_USE] = 1
 
@@ -239,6 +254,7 @@ class Participant:
             return
         self._closed = True
         if self._pid == os.getpid():
+            self._disarm()
             self._core.dismiss(self._place)
 
     def __enter__(self) -> Any:
@@ -248,12 +264,22 @@ class Participant:
         self.close()
 
     def __del__(self) -> None:
-        # No lock may be taken here: only a note, which the next one who looks acts upon.
-        if not getattr(self, "_closed", True) and self._pid == os.getpid():
+        # No lock may be taken here: only a note, which the next one who looks acts upon. At interpreter
+        # exit even that is left to those who find this process dead.
+        if sys is None or sys.is_finalizing() or getattr(self, "_closed", True):
+            return
+        if self._pid == os.getpid():
             self._place[w.P_STATE] = w.P_LEFT
 
 
 _PARTICIPANTS: "weakref.WeakSet[Participant]" = weakref.WeakSet()
+
+
+def close_all(core: "RingCore") -> None:
+    """Close every writer, reader and observer that this process has of a ring."""
+    for participant in list(_PARTICIPANTS):
+        if participant._core is core:
+            participant.close()
 
 
 def _after_fork() -> None:

@@ -11,6 +11,7 @@ from labdaq.ring.sequencer import (
     adopt,
     claim,
     claimed_end,
+    end_of,
     finish,
     next_ticket,
     owner_of,
@@ -77,7 +78,7 @@ def try_acquire(handle: int, least: int, most: int) -> int:
     block = peek(handle + w.BLOCK)
     group = peek(handle + w.SEQUENCER)
     claims = load(block + w.CLAIMS)
-    if load(group + w.ORPHANS) > 0 and _adopt(handle, group, claims):
+    if load(group + w.ORPHANS) != 0 and _adopt(handle, group, claims):
         return peek(handle + w.START)
     # The frontier is read before the last border: a sequence that begins later begins behind it.
     frontier = load(block + load(block + w.WRITERS) + w.FRONTIER)
@@ -106,6 +107,8 @@ def try_acquire(handle: int, least: int, most: int) -> int:
 def _claim(handle: int, block: int, group: int, claims: int, limit: int, least: int, most: int) -> int:
     """Claim, unless the data memory was replaced: every replacement raises the epoch."""
     owner = peek(handle + w.OWNER)
+    if owner == 0:  # closed, or of the parent before a fork
+        return w.BUSY
     while True:
         epoch = peek(handle + w.LIMIT_EPOCH)
         start = claim(group, claims, owner, limit, least, most, block + w.EPOCH, epoch, handle)
@@ -201,9 +204,10 @@ def release(handle: int, start: int) -> int:
     ticket = ticket_at(handle, claims, start)
     if ticket < 0:
         return w.LOST
+    end = end_of(peek(handle + w.SEQUENCER), claims, ticket)
     moved = finish(peek(handle + w.SEQUENCER), claims, ticket, peek(handle + w.OWNER))
     if moved >= 0:
-        count_span(handle, peek(handle + w.END) - start)
+        count_span(handle, end - start)
     if moved == 1:
         wake(block, w.SPACE_EVENT)
     return moved

@@ -5,6 +5,7 @@ writer's claim is voided: its frames are a gap in the index, marked so that nobo
 frames of the only writer of a sequence are given back as if they had never been claimed.
 """
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ def recover(core: "RingCore") -> int:
         settle(core, place)
         if is_dead:
             core.control[w.RECOVERED] += 1
+    groups.dissolve_empty(core.control)  # of those who died between two steps of coming or going
     return len(lost)
 
 
@@ -51,6 +53,7 @@ def settle(core: "RingCore", place: Place) -> None:
     elif role in (w.READER, w.SEQUENCE_READER):
         _settle_reader(core, place)
     place.free()
+    groups.dissolve_empty(core.control)
     core.control.wake_all()
 
 
@@ -59,7 +62,8 @@ def void(core: "RingCore", ticket: int, owner: int) -> None:
     writers = core.control.writers
     start, end = start_of(writers, w.CLAIM_SLOTS, ticket), end_of(writers, w.CLAIM_SLOTS, ticket)
     _mark(core, start, end)
-    finish(writers, w.CLAIM_SLOTS, ticket, owner)
+    if finish(writers, w.CLAIM_SLOTS, ticket, owner) >= 0:  # only one can; that one counts
+        core.count_voided(end - start)
     core.control.wake_all()
 
 
@@ -77,9 +81,10 @@ def _mark(core: "RingCore", start: int, end: int) -> bool:
     """Make sure that nobody takes these frames for data: flags where there are some, else zeros and a note."""
     memory = core.current_memory()
     flags = memory.planes.get(FLAGS_PLANE)
-    if flags is None and end > start and not sequence_table.log_hole(core.control, start, end, end - memory.capacity):
+    if flags is not None:
+        core.control[w.HAS_VOIDS] = 1
+    elif end > start and not sequence_table.log_hole(core.control, start, end, end - memory.capacity):
         return False
-    core.count_voided(end - start)  # before the flags: see _mark_filled
     value, plane = (0, memory.data) if flags is None else (w.VOID, flags)
     for part in plane.parts(start, end - start, writable=True):
         part[...] = value
@@ -102,15 +107,13 @@ def _settle_sequence_writer(core: "RingCore", place: Place) -> None:
     setup = sequence_table.find(control, number)
     if setup is not None and control.at(setup.address + w.Q_WRITER) == place.number:
         sequence_table.end(control, number, is_truncated=True)
-    if control[w.EXCLUSIVE] == place.number:
-        control[w.EXCLUSIVE] = 0
 
 
 def _settle_reader(core: "RingCore", place: Place) -> None:
     control = core.control
+    if place[w.P_GROUP] == 0:  # died before it had one
+        return
     group = control.address + place[w.P_GROUP]
     given_up = sum(orphan(group, w.CLAIM_SLOTS, ticket, place.number) for ticket in claims_of(group, place.number))
+    control.put(group + w.ORPHANS, time.monotonic_ns())
     control[w.REDELIVERED] += given_up
-    groups.leave(control, group)
-    if control.at(group + w.KIND) == w.FREE:
-        control[w.UNDELIVERED] += given_up

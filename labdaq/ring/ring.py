@@ -11,10 +11,10 @@ from numpy.typing import DTypeLike
 from labdaq.errors import BusyError, LayoutError, NotFoundError
 from labdaq.ring import picture, sequence_table
 from labdaq.ring import words as w
-from labdaq.ring.core import RingCore
+from labdaq.ring.core import ClosedCore, RingCore
 from labdaq.ring.event_reading import EventReader, Group
 from labdaq.ring.event_writing import EventWriter
-from labdaq.ring.layout import checked_dtype, checked_shape
+from labdaq.ring.layout import checked_dtype, checked_plane, checked_plane_name, checked_shape
 from labdaq.ring.observer import Observer
 from labdaq.ring.participants import Participant, places
 from labdaq.ring.sequence_reading import ReadSequence, SequenceReader
@@ -100,6 +100,8 @@ class Ring:
     lasts for 14 years.
     """
 
+    _core: Any
+
     def __init__(
         self,
         name: str | None = None,
@@ -123,7 +125,7 @@ class Ring:
         try:
             if capacity is not None:
                 total = _count(capacity, "capacity")
-                extra = {n: _plane_kind(kind, total) for n, kind in (planes or {}).items()}
+                extra = {checked_plane_name(n): checked_plane(kind, total) for n, kind in (planes or {}).items()}
                 self._core.resize(total, total, planes=extra)
             elif planes:
                 raise LayoutError("planes need a capacity: give both")
@@ -360,7 +362,10 @@ class Ring:
 
         Arrays that still show ring memory stay valid; readers and writers of this process get ClosedError.
         """
-        self._core.close()
+        if not self.closed:
+            self._core.close()
+            # readers and writers may keep the core for a while; the ring itself holds no memory any more
+            self._core = ClosedCore(self.name)
         if _named.get(self.name) is self:
             del _named[self.name]
 
@@ -382,11 +387,6 @@ def _count(value: Any, what: str) -> int:
     if isinstance(value, bool) or int(value) != value or value < 1:
         raise LayoutError(f"{what}={value!r}: a ring needs a whole number of at least 1")
     return int(value)
-
-
-def _plane_kind(kind: Any, rows: int) -> tuple[np.dtype[Any], tuple[int, ...], int]:
-    dtype, shape = kind if isinstance(kind, tuple) and len(kind) == 2 else (kind, ())
-    return checked_dtype(dtype), checked_shape(shape), rows
 
 
 def _replace_idle(name: str) -> None:

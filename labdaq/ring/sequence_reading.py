@@ -1,6 +1,6 @@
 """Reading sequences, span by span: with a guarantee (writers wait) or without (what is missed is told)."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,12 +38,11 @@ class SequenceReader(Participant):
         self.guarantee = guarantee
         self._copy = copy
         self._role = w.SEQUENCE_READER if guarantee else w.OBSERVER
-        with core.control.locked(core.repair):
+        with core.control.locked():
             first = _first_number(core, whence)
             super().__init__(core)
             if guarantee:
                 self._sequencer = groups.join(core.control, "", owner=self._place.number, is_declared=False)
-                core.control.put(self._sequencer + w.MEMBERS, 1)
                 self._place[w.P_GROUP] = self._sequencer - core.control.address
                 self._handle[w.SEQUENCER >> 3] = self._sequencer
         self._next_number = first
@@ -75,6 +74,8 @@ class SequenceReader(Participant):
                 self._next_number = max(self._next_number, oldest.number)
             if sequence_table.find(control, self._next_number) is not None:
                 return self._next_number
+            if self._pass_over():
+                return w.AGAIN
             if control[w.STATE] == w.ENDED:
                 return w.OVER
             self._handle[w.ENTRY >> 3] = 0
@@ -88,7 +89,22 @@ class SequenceReader(Participant):
         if setup is None:
             return self.next_sequence(timeout)
         self._next_number = number + 1
+        self._left = setup
         return ReadSequence(self, setup)
+
+    _left: Setup | None = None
+
+    def _pass_over(self) -> bool:
+        """Let go what was not read of the last sequence: its writer may need the room to come to the next."""
+        if not self._sequencer or self._left is None:
+            return False
+        self._handle[w.ENTRY >> 3], self._handle[w.ENTRY_NUMBER >> 3] = self._left.address, self._left.number
+        start = acquire(self._address, 1, w.HORIZON, 0)
+        if start < 0:
+            return False
+        self._handle[_IN_USE] = 0
+        release(self._address, start)
+        return True
 
     def _reason(self) -> str:
         return "nothing was written"
@@ -137,6 +153,16 @@ class ReadSequence:
 
     def __repr__(self) -> str:
         return f"<sequence {self.name!r} of ring {self._reader._core.name!r}, time tag {self.time_tag}>"
+
+    def close(self) -> None:
+        """End the reading of a sequence that was opened by itself: writers wait for it no longer."""
+        self._reader.close()
+
+    def __enter__(self) -> "ReadSequence":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
 
     @property
     def nframe(self) -> int | None:
@@ -216,6 +242,7 @@ class ReadSequence:
     def _guaranteed(
         self, position: int, length: int, step: int, timeout: float | None
     ) -> "Generator[ReadSpan, None, None]":
+        reader = self._reader
         self._enter()
         asked = position
         position = self._skip_to(position, timeout)
@@ -231,7 +258,8 @@ class ReadSequence:
             try:
                 yield span
             finally:
-                span.release()
+                if not reader._closed:  # a closed reader has given everything back
+                    span.release()
             asked = start + step
             position = self._skip_to(asked, timeout) if step > length else end
 
@@ -329,6 +357,11 @@ class ReadSpan(Span):
     @property
     def _form(self) -> Form:  # type: ignore[override]
         return self._sequence._form
+
+    @property
+    def _plane_names(self) -> Iterable[str]:
+        is_typed = self._sequence._reader._core.is_typed
+        return self._memory.planes if is_typed else self._sequence._setup.planes
 
     @property
     def nframe_skipped(self) -> int:

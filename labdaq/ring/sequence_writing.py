@@ -1,15 +1,15 @@
 """Writing sequences: one writer at a time, one sequence after the other, span after span."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from labdaq.errors import BusyError, ClosedError, LayoutError, SpanError
 from labdaq.ring import recovery, sequence_table
 from labdaq.ring import words as w
-from labdaq.ring.layout import checked_dtype, checked_shape
+from labdaq.ring.layout import checked_plane, checked_plane_name, is_users
 from labdaq.ring.participants import Participant, places
 from labdaq.ring.sequence_table import Header
 from labdaq.ring.spans import Form, Span, whole_frames
@@ -38,11 +38,10 @@ class RingWriter(Participant):
     def __init__(self, core: "RingCore") -> None:
         self._sequence: WriteSequence | None = None
         self._closed = True
-        with core.control.locked(core.repair):
+        with core.control.locked():
             recovery.recover(core)
             _check_free(core)
             super().__init__(core, sequencer=core.control.writers)
-            core.control[w.EXCLUSIVE] = self._place.number
             core.end(ended=False)
 
     def begin_sequence(
@@ -103,12 +102,14 @@ class RingWriter(Participant):
         return Form(0, tensor.frame_nbytes, tensor.stored_dtype, tensor.stored_shape), tensor
 
     def _declare_planes(self, planes: _PlaneTypes, frame: int, timeout: float | None) -> list[str]:
-        wanted: dict[str, tuple[np.dtype[Any], tuple[int, ...], int]] = {}
+        if not planes:
+            return []
         memory = self._core.current_memory()
-        rows = memory.capacity // frame + 2
+        rows = memory.capacity if self._core.is_typed else memory.capacity // frame + 2
+        # all sequences with planes share the rows, so every plane needs as many as the smallest frame makes
+        wanted = {name: (p.layout.dtype, p.layout.shape, rows) for name, p in memory.planes.items() if is_users(name)}
         for name, kind in planes.items():
-            dtype, shape = kind if isinstance(kind, tuple) and len(kind) == 2 else (kind, ())
-            wanted[name] = (checked_dtype(dtype), checked_shape(shape), rows)
+            wanted[checked_plane_name(name)] = checked_plane(kind, rows)
         is_there = all(
             name in memory.planes
             and (memory.planes[name].layout.dtype, memory.planes[name].layout.shape) == plane[:2]
@@ -117,13 +118,13 @@ class RingWriter(Participant):
         )
         if not is_there:
             self._core.resize(memory.contiguous, memory.capacity, memory.nringlet, planes=wanted, timeout=timeout)
-        return list(wanted)
+        return list(planes)
 
     def _begin(self, texts: tuple[bytes, bytes], time_tag: int, frame: int, timeout: float | None) -> int:
         core = self._core
 
         def room(_address: int, _wait_ns: int) -> int:
-            with core.control.locked(core.repair):
+            with core.control.locked():
                 if not sequence_table.has_room(core.control, sum(map(len, texts))):
                     return w.AGAIN
                 return sequence_table.begin(
@@ -134,7 +135,7 @@ class RingWriter(Participant):
 
     def _end_sequence(self, number: int) -> None:
         core = self._core
-        with core.control.locked(core.repair):
+        with core.control.locked():
             recovery.give_back_all(core, self._place)
             sequence_table.end(core.control, number)
         self._sequence = None
@@ -147,16 +148,20 @@ class RingWriter(Participant):
     def _reason(self) -> str:
         return self._core.who_holds()
 
+    def _rebind(self) -> None:
+        raise BusyError(
+            f"ring {self._core.name!r} is being written by process {self._pid}, from which this one was forked"
+        )
+
     def close(self) -> None:
         """End writing; an open sequence ends too."""
-        if self._closed:
+        if self._closed or self._pid != os.getpid():  # a forked child does not end what its parent writes
+            self._closed = True
             return
         if self._sequence is not None:
             self._sequence.end()
         core = self._core
-        with core.control.locked(core.repair):
-            if core.control[w.EXCLUSIVE] == self._place.number:
-                core.control[w.EXCLUSIVE] = 0
+        with core.control.locked():
             core.end()
             super().close()
 
@@ -201,6 +206,7 @@ class WriteSequence:
         self.name = setup.name
         self.time_tag = setup.time_tag
         self.header = setup.header
+        self._planes = writer._memory.planes if writer._core.is_typed else setup.planes
 
     def reserve(self, nframe: int, timeout: float | None = None, *, nonblocking: bool = False) -> "WriteSpan":
         """Claim the next frames to write; a context manager that commits them.
@@ -250,7 +256,8 @@ class WriteSequence:
         """End the sequence. Spans that are still open are voided."""
         if self._is_open:
             self._is_open = False
-            self._writer._end_sequence(self._number)
+            if self._writer._pid == os.getpid():
+                self._writer._end_sequence(self._number)
 
     def __enter__(self) -> "WriteSequence":
         return self
@@ -280,6 +287,10 @@ class WriteSpan(Span):
     def _form(self) -> Form:  # type: ignore[override]
         return self._sequence._form
 
+    @property
+    def _plane_names(self) -> Iterable[str]:
+        return self._sequence._planes
+
     def commit(self, nframe: int | None = None) -> None:
         """Publish the first ``nframe`` frames, or all.
 
@@ -307,6 +318,7 @@ class WriteSpan(Span):
         self._finish(self._start)
 
     def _finish(self, kept: int) -> None:
+        self._check_sequence()
         if self._staged is not None and kept > self._start:
             self._write_back()
         writer = self._sequence._writer
@@ -318,6 +330,12 @@ class WriteSpan(Span):
                 self._void_rest(kept)
         self._is_open = False
         if done < 0:
+            raise ClosedError(_TAKEN)
+
+    def _check_sequence(self) -> None:
+        """What was open when the sequence ended was given back, and may belong to the next one."""
+        if not self._sequence._is_open:
+            self._is_open = False
             raise ClosedError(_TAKEN)
 
     def _void_rest(self, kept: int) -> None:
@@ -333,9 +351,11 @@ class WriteSpan(Span):
 
     def __exit__(self, kind: object, *_exception: object) -> None:
         if self._is_open:
-            if kind is None and self._staged is None:  # the way of nearly all spans
+            if kind is None and self._staged is None and self._sequence._is_open:  # the way of nearly all spans
                 self._is_open = False
                 if commit(self._sequence._address, self._start, self._end) < 0:
                     raise ClosedError(_TAKEN)
-            else:
+            elif kind is None or self._sequence._is_open:
                 self._finish(self._end if kind is None else self._start)
+            else:
+                self._is_open = False

@@ -18,8 +18,9 @@ Invariants
 """
 
 from labdaq.native import jit
-from labdaq.native.atomics import add, compare_and_swap, load, peek, poke
+from labdaq.native.atomics import compare_and_swap, load, peek, poke
 from labdaq.native.clocks import coarse_ns
+from labdaq.native.faults import fault_point
 from labdaq.ring import words as w
 
 _HIGH_BITS = 64 - w.END_BITS
@@ -131,8 +132,10 @@ def claim(
         if start + count > w.HORIZON:
             return w.EXHAUSTED
         if compare_and_swap(address, word, record(start + count, owner, w.CLAIMED)):
+            fault_point()
             poke(stamp_address(sequencer, claims, ticket), coarse_ns())
             compare_and_swap(sequencer + w.HEAD, ticket, ticket + 1)
+            fault_point()
             poke(handle + w.TICKET, ticket)
             poke(handle + w.START, start)
             poke(handle + w.END, start + count)
@@ -157,7 +160,9 @@ def advance(sequencer: int, claims: int) -> int:
         step = distance(word, frontier)
         if step > 0:  # where the swap fails, another has moved it over this ticket
             compare_and_swap(sequencer + w.FRONTIER, frontier, frontier + step)
+            fault_point()
         compare_and_swap(sequencer + w.DONE, ticket, ticket + 1)
+        fault_point()
         moved = 1
 
 
@@ -170,6 +175,7 @@ def finish(sequencer: int, claims: int, ticket: int, owner: int) -> int:
         return w.LOST
     if not compare_and_swap(address, word, record(word, owner, w.FINISHED)):
         return w.LOST
+    fault_point()
     return advance(sequencer, claims)
 
 
@@ -191,8 +197,10 @@ def give_back(sequencer: int, claims: int, ticket: int, owner: int, end: int) ->
     # Later claims are empty and wait for this one, so nobody passes them while they are set back.
     for later in range(head - 1, ticket, -1):
         poke(record_address(sequencer, claims, later), record(end, owner, w.FINISHED))
+        fault_point()
     if not compare_and_swap(address, word, record(end, owner, w.FINISHED)):
         return w.LOST
+    fault_point()
     advance(sequencer, claims)
     return 1
 
@@ -207,6 +215,7 @@ def freeze(sequencer: int, claims: int, owner: int) -> int:
         if load(sequencer + w.HEAD) != ticket:
             continue
         if compare_and_swap(address, word, record(word, owner, w.FROZEN)):
+            fault_point()
             return ticket
 
 
@@ -228,46 +237,51 @@ def orphan(sequencer: int, claims: int, ticket: int, owner: int) -> int:
     if state_of(word) != w.CLAIMED or owner_of(word) != owner:
         return 0
     count = distance(word, load(record_address(sequencer, claims, ticket - 1)))
-    # counted before, so that an adopter who sees it never brings the count below zero
-    add(sequencer + w.ORPHANS, 1)
-    if compare_and_swap(address, word, record(word, owner, w.ORPHANED)):
-        return count
-    add(sequencer + w.ORPHANS, -1)
-    return 0
+    swapped = compare_and_swap(address, word, record(word, owner, w.ORPHANED))
+    fault_point()
+    return count if swapped else 0
 
 
 @jit
 def adopt(sequencer: int, claims: int, owner: int, handle: int) -> int:
-    """Take over the oldest claim that was given up: its first frame, or AGAIN."""
+    """Take over the oldest claim that was given up: its first frame, or AGAIN.
+
+    ORPHANS is not a count, which a killed process could leave wrong, but a mark that is new whenever
+    claims are given up. Whoever looks and finds none takes away the mark it saw, and no newer one.
+    """
+    mark = load(sequencer + w.ORPHANS)
     head = next_ticket(sequencer, claims)
     for ticket in range(load(sequencer + w.DONE), head):
         address = record_address(sequencer, claims, ticket)
         word = load(address)
         before = load(record_address(sequencer, claims, ticket - 1))
         if state_of(word) == w.ORPHANED and compare_and_swap(address, word, record(word, owner, w.CLAIMED)):
-            add(sequencer + w.ORPHANS, -1)
+            fault_point()
             poke(stamp_address(sequencer, claims, ticket), coarse_ns())
             end = full_end(sequencer, word)
             poke(handle + w.TICKET, ticket)
             poke(handle + w.START, end - distance(word, before))
             poke(handle + w.END, end)
             return end - distance(word, before)
+    compare_and_swap(sequencer + w.ORPHANS, mark, 0)
     return w.AGAIN
 
 
 @jit
 def ticket_at(handle: int, claims: int, start: int) -> int:
-    """The ticket of the open claim that begins at a frame; leaves its bounds in the handle. -1 for none."""
-    if peek(handle + w.START) == start:
-        return peek(handle + w.TICKET)
-    sequencer = peek(handle + w.SEQUENCER)
-    ticket = find_claim(sequencer, claims, peek(handle + w.OWNER), 0)
+    """The ticket of the open claim of this handle that begins at a frame, -1 for none.
+
+    Asked of the records themselves: the claim may have been taken away, and its ticket reused.
+    """
+    sequencer, owner = peek(handle + w.SEQUENCER), peek(handle + w.OWNER)
+    ticket = peek(handle + w.TICKET)  # the newest one, which it nearly always is
+    if ticket >= load(sequencer + w.DONE) and start_of(sequencer, claims, ticket) == start:
+        word = load(record_address(sequencer, claims, ticket))
+        if state_of(word) == w.CLAIMED and owner_of(word) == owner:
+            return ticket
+    ticket = find_claim(sequencer, claims, owner, 0)
     while ticket >= 0 and start_of(sequencer, claims, ticket) != start:
-        ticket = find_claim(sequencer, claims, peek(handle + w.OWNER), ticket + 1)
-    if ticket >= 0:
-        poke(handle + w.TICKET, ticket)
-        poke(handle + w.START, start)
-        poke(handle + w.END, end_of(sequencer, claims, ticket))
+        ticket = find_claim(sequencer, claims, owner, ticket + 1)
     return ticket
 
 
@@ -280,6 +294,17 @@ def find_claim(sequencer: int, claims: int, owner: int, after: int) -> int:
         if state_of(word) == w.CLAIMED and owner_of(word) == owner:
             return ticket
     return -1
+
+
+@jit
+def orphaned_frames(sequencer: int, claims: int) -> int:
+    """Frames in claims that wait to be adopted."""
+    frames = 0
+    for ticket in range(load(sequencer + w.DONE), next_ticket(sequencer, claims)):
+        word = load(record_address(sequencer, claims, ticket))
+        if state_of(word) == w.ORPHANED:
+            frames += distance(word, load(record_address(sequencer, claims, ticket - 1)))
+    return frames
 
 
 @jit

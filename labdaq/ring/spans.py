@@ -4,14 +4,14 @@ A span is a window, not a copy. Arrays taken from it show ring memory: after a s
 released, what they show may change (they stay safe to touch), and the span itself refuses to give more.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from labdaq.errors import ClosedError, LayoutError, NotFoundError, SpanError
-from labdaq.ring.layout import DATA, checked_dtype
+from labdaq.ring.layout import DATA, checked_dtype, is_users
 
 if TYPE_CHECKING:
     from labdaq.ring.memory import Memory, Plane
@@ -96,6 +96,10 @@ class Span:
     def _check_open(self) -> None:
         if not self._is_open:
             raise ClosedError("this span is over: its frames belong to the ring again; copy what you want to keep")
+
+    @property
+    def _plane_names(self) -> Iterable[str]:
+        return self._memory.planes
 
     # -------------------------------------------------------------------------------- where it is
 
@@ -203,8 +207,7 @@ class Span:
     def planes(self) -> PlaneViews:
         """The planes: arrays with one row per frame, by name."""
         self._check_open()
-        names = tuple(name for name in self._memory.planes if name != DATA and not name.startswith("."))
-        return PlaneViews(self, names)
+        return PlaneViews(self, tuple(name for name in self._plane_names if is_users(name)))
 
     def _plane_view(self, name: str) -> Array:
         self._check_open()

@@ -8,7 +8,7 @@ from labdaq.ring import words as w
 from labdaq.ring.control import Control
 from labdaq.ring.participants import ROLE_NAMES, Place, places
 from labdaq.ring.sequence_table import _claimed_end as claimed_end
-from labdaq.ring.sequencer import owner_of, record_address, state_of
+from labdaq.ring.sequencer import orphaned_frames, owner_of, record_address, state_of
 
 __all__ = ["GroupStatistics", "ParticipantStatistics", "RingStatistics", "oldest_claim", "ring_statistics"]
 
@@ -63,7 +63,7 @@ class GroupStatistics:
     open_claims: int
     """Spans its members hold now."""
     orphans: int
-    """Spans of dead members that wait for somebody to take them over. With no members left: add one."""
+    """Frames that dead members held, waiting for somebody to take them over. With no members left: add one."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ class RingStatistics:
     missed: int
     """Frames that were gone before the readers of now began."""
     voided: int
-    """Frames that were reserved and never filled: writers that gave up, raised, or died."""
+    """Frames that were reserved and never filled: writers that gave up, raised, or died. A process killed in
+    the very act of giving up may leave its last span uncounted."""
     redelivered: int
     """Frames given back by members that died or closed, to be delivered again."""
     undelivered: int
@@ -163,11 +164,11 @@ def _group_statistics(control: Control, group: int, newest: int) -> GroupStatist
     return GroupStatistics(
         name=groups.name_of(control, group),
         declared=bool(control.at(group + w.IS_DECLARED)),
-        members=control.at(group + w.MEMBERS),
+        members=groups.members(control, group),
         frames=control.at(group + w.FRONTIER) - control.at(group + w.JOINED_AT),
         lag=newest - control.at(group + w.FRONTIER),
         open_claims=len(open_claims),
-        orphans=control.at(group + w.ORPHANS),
+        orphans=orphaned_frames(group, w.CLAIM_SLOTS),
     )
 
 
@@ -180,8 +181,8 @@ class _Rates:
     def since_last(self, control: Control, written: int, read: int) -> tuple[float, float]:
         now = time.monotonic()
         age_s = (time.time_ns() - control[w.CREATED_NS]) / 1e9
-        then, wrote, had_read = self._last.get(control.address, (now - max(age_s, 1e-9), 0, 0))
-        self._last[control.address] = (now, written, read)
+        then, wrote, had_read = self._last.get(control[w.CREATED_NS], (now - max(age_s, 1e-9), 0, 0))
+        self._last[control[w.CREATED_NS]] = (now, written, read)
         elapsed_s = max(now - then, 1e-9)
         return (written - wrote) / elapsed_s, (read - had_read) / elapsed_s
 
@@ -200,7 +201,8 @@ def ring_statistics(control: Control, name: str, space: str, frame_nbytes: int) 
         kind: tuple(participant_statistics(control, place, newest) for place in found) for kind, found in taken.items()
     }
     watching = (*kinds["readers"], *kinds["observers"])
-    written = frontier - control[w.FIRST_FRAME] - control[w.VOIDED]
+    # voided frames are counted at once, the frontier moves when all before them are finished
+    written = max(frontier - control[w.FIRST_FRAME] - control[w.VOIDED], 0)
     read = sum(group.frames for group in of_groups)
     needed = min([frontier, *(newest - group.lag for group in of_groups)])
     capacity = max(control[w.CAPACITY], 1)

@@ -1,9 +1,10 @@
 """What one frame of a sequence is: element type, shape, labels, scales and units of its axes.
 
-Element types are NumPy dtypes, or the names used in radio astronomy: a kind (``i`` integer, ``u`` unsigned,
-``f`` float; ``c`` before it: complex) and the bits of one real number, such as ``ci4``, ``ci8``, ``u2``,
-``cf32``. Types smaller than a byte are stored packed, several elements to a byte along the last axis;
-complex integers of 8 bits and more are stored as records of ``re`` and ``im``.
+Element types are NumPy dtypes (``numpy.int16``, ``"float32"``, ``"<f4"``) or the names of radio astronomy,
+which count bits: ``ci4``, ``ci8``, ``ci16``, ``cf32`` (complex of two such numbers), ``i16``, ``u32``, ``f64`` …
+Names that mean one thing here and another in NumPy, such as ``i8``, are refused. Numbers below a byte are
+``int4``, ``uint2``, ``uint1`` …, and are stored packed, several to a byte along the last axis; complex integers
+of 8 bits and more are stored as records of ``re`` and ``im``.
 """
 
 import math
@@ -20,36 +21,65 @@ from labdaq.ring.layout import checked_dtype, checked_shape
 __all__ = ["Tensor", "element"]
 
 _NAME = re.compile(r"(c?)([iuf])(1|2|4|8|16|32|64)")
+_PACKED = re.compile(r"(u?int)(1|2|4)")
+_AMBIGUOUS = re.compile(r"[iu][1248]|f16")
 _KEYS = ("dtype", "shape", "labels", "scales", "units")
 
 
 def element(name: str) -> tuple[np.dtype[Any], int] | None:
     """How elements of a named type are stored: the dtype, and how many elements are in one of it.
 
+    None for a name that only NumPy knows.
+
     Examples
     --------
     >>> element("ci4")
     (dtype('uint8'), 1)
-    >>> element("u2")
+    >>> element("uint2")
     (dtype('uint8'), 4)
     >>> element("cf32")
     (dtype('complex64'), 1)
     """
+    packed = _PACKED.fullmatch(name)
+    if packed:
+        return np.dtype("u1"), 8 // int(packed[2])
     match = _NAME.fullmatch(name)
     if match is None:
         return None
     is_complex, kind, bits = bool(match[1]), match[2], int(match[3])
-    if kind == "f" and bits < 16:
+    if is_complex and bits < 8 and kind != "f":
+        return np.dtype("u1"), 4 // bits
+    if bits < (16 if kind == "f" else 8):
         return None
-    total = bits * (2 if is_complex else 1)
-    if total <= 8 and bits < 8:
-        return np.dtype("u1"), 8 // total
     number = np.dtype(f"{kind}{bits // 8}")
     if not is_complex:
         return number, 1
     if kind == "f" and bits >= 32:
-        return np.dtype(f"c{total // 8}"), 1
+        return np.dtype(f"c{bits // 4}"), 1
     return np.dtype([("re", number), ("im", number)]), 1
+
+
+def _checked_name(dtype: Any) -> str:
+    """The name under which an element type is kept.
+
+    Raises
+    ------
+    LayoutError
+        For names with two meanings, structured types, and what is no type at all.
+    """
+    if isinstance(dtype, str) and _AMBIGUOUS.fullmatch(dtype):
+        kind = {"i": "int", "u": "uint", "f": "float"}[dtype[0]]
+        size = int(dtype[1:])
+        raise LayoutError(
+            f"tensor dtype {dtype!r} has two meanings, {size} bits in radio astronomy and {size} bytes in NumPy: write "
+            f"'{kind}{size}' or '{kind}{8 * size}'"
+        )
+    if isinstance(dtype, str) and element(dtype) is not None:
+        return dtype
+    name = np.lib.format.dtype_to_descr(checked_dtype(dtype))
+    if not isinstance(name, str):
+        raise LayoutError(f"tensor dtype {dtype!r}: structured types belong to the ring: Ring(dtype=…)")
+    return name
 
 
 @dataclass(frozen=True)
@@ -95,13 +125,7 @@ class Tensor:
             axes[key] = None if value is None else tuple(value)
             if value is not None and len(value) != len(shape):
                 raise LayoutError(f"tensor {key} {value!r}: {len(value)} for {len(shape)} axes of shape {shape}")
-        dtype = description["dtype"]
-        if isinstance(dtype, str) and element(dtype) is not None:
-            name = dtype
-        else:
-            name = np.lib.format.dtype_to_descr(checked_dtype(dtype))
-            if not isinstance(name, str):
-                raise LayoutError(f"tensor dtype {dtype!r}: structured types belong to the ring: Ring(dtype=…)")
+        name = _checked_name(description["dtype"])
         tensor = cls(name, shape, **axes)
         _ = tensor.stored_shape
         return tensor

@@ -39,7 +39,7 @@ GROUPS_USED = LINE + 32  # high-water marks, so that scans are short
 PARTICIPANTS_USED = LINE + 40
 LAST_BEGIN = LINE + 48  # first frame of the newest sequence
 SEQUENCE_COUNT = LINE + 56
-EXCLUSIVE = LINE + 64  # participant which alone may write (1-based), 0 none
+KEPT_FROM = LINE + 64  # oldest frame that the memory of today ever held
 LOCK = LINE + 72  # registry lock, see control.py
 
 # ---- futexes: 32-bit event counter, then the number of sleepers
@@ -55,6 +55,7 @@ REDELIVERED = 5 * LINE + 8
 TRUNCATED = 5 * LINE + 16  # sequences
 RECOVERED = 5 * LINE + 24  # participants that died
 HOLE_COUNT = 5 * LINE + 32  # holes ever logged
+HAS_VOIDS = 5 * LINE + 56  # 1 once any frame was flagged
 ARENA_HEAD = 5 * LINE + 40
 UNDELIVERED = 5 * LINE + 48  # frames that a group had not finished when it went away
 HEADER_NBYTES = 6 * LINE
@@ -67,8 +68,7 @@ HEAD = 0  # next ticket; may lag by one behind the truth
 DONE = LINE  # first ticket that is not finished
 FRONTIER = 2 * LINE  # end of the finished prefix (64 bits)
 KIND = 3 * LINE
-ORPHANS = 3 * LINE + 8  # claims of dead members, to be delivered again
-MEMBERS = 3 * LINE + 16
+ORPHANS = 3 * LINE + 8  # not 0: members that died have left claims, to be delivered again
 IS_DECLARED = 3 * LINE + 24
 JOINED_AT = 3 * LINE + 32  # first frame that the group could still have
 GROUP_NAME = 3 * LINE + 40  # 64 bytes

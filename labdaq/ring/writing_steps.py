@@ -9,10 +9,22 @@ instead of the other's result. Several claims may be open; they are told apart b
 """
 
 from labdaq.native import jit
-from labdaq.native.atomics import add, compare_and_swap, fill_bytes, load, load32, pause, peek, poke, poke_f64, publish
+from labdaq.native.atomics import (
+    add,
+    compare_and_swap,
+    fill_bytes,
+    load,
+    load32,
+    pause,
+    peek,
+    poke,
+    poke_f64,
+    publish,
+    store,
+)
 from labdaq.native.clocks import monotonic_ns
 from labdaq.ring import words as w
-from labdaq.ring.sequencer import advance, claim, finish, give_back, ticket_at
+from labdaq.ring.sequencer import advance, claim, end_of, finish, give_back, ticket_at
 from labdaq.ring.waiting import count_span, nap, note_wait, wake
 
 
@@ -46,6 +58,8 @@ def try_reserve(handle: int, count: int) -> int:
         # not touch the lines of the readers at all.
         epoch, limit = peek(handle + w.LIMIT_EPOCH), peek(handle + w.LIMIT)
         owner = peek(handle + w.OWNER)
+        if owner == 0:  # closed, or of the parent before a fork
+            return w.BUSY
         start = claim(writers, claims, owner, limit, count, count, block + w.EPOCH, epoch, handle)
         may_help = start == w.STALE or ((start == w.AGAIN or start == w.FULL) and not is_fresh)
         if not may_help:
@@ -98,13 +112,12 @@ def _await_room(handle: int, count: int, wait_ns: int) -> int:
 
 
 @jit
-def _mark_filled(handle: int, block: int, start: int, kept: int) -> None:
+def _mark_filled(handle: int, block: int, start: int, kept: int, end: int) -> None:
     """Set the flags of a claim. Those of filled frames are 0 anyway as long as no frame was ever voided."""
-    end = peek(handle + w.END)
     if kept < end:
-        add(block + w.VOIDED, end - kept)  # first: whoever reuses a flagged frame must know that it may be
+        store(block + w.HAS_VOIDS, 1)  # first: whoever reuses a flagged frame must know that it may be
         _flag(handle, kept, end, w.VOID)
-    if load(block + w.VOIDED) > 0:
+    if load(block + w.HAS_VOIDS) != 0:
         _flag(handle, start, kept, 0)
 
 
@@ -126,11 +139,14 @@ def commit(handle: int, start: int, kept: int) -> int:
     ticket = ticket_at(handle, claims, start)
     if ticket < 0:
         return w.LOST
+    end = end_of(peek(handle + w.SEQUENCER), claims, ticket)
     if peek(handle + w.FLAGS) != 0:
-        _mark_filled(handle, block, start, kept)
+        _mark_filled(handle, block, start, kept, end)
     moved = finish(peek(handle + w.SEQUENCER), claims, ticket, peek(handle + w.OWNER))
     if moved >= 0:
         count_span(handle, kept - start)
+        if kept < end:
+            add(block + w.VOIDED, end - kept)
     if moved == 1:
         wake(block, w.DATA_EVENT)
     return moved
@@ -173,5 +189,7 @@ def describe_events(handle: int, start: int, end: int, counter: int, timestamp_n
 @jit
 def commit_event(handle: int, start: int, counter: int, timestamp_ns: int, deadtime: float) -> int:
     """Describe and publish one event in one step."""
+    if ticket_at(handle, load(peek(handle + w.BLOCK) + w.CLAIMS), start) < 0:
+        return w.LOST
     describe_events(handle, start, start + 1, counter, timestamp_ns, deadtime)
     return commit(handle, start, start + 1)

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from labdaq.errors import EndOfDataError, LayoutError
+from labdaq.sim.pulses import RISE_NS, add_pulses
 
 __all__ = ["MuonBatch", "MuonDetector"]
 
 _BLOCK = 64  # events drawn together; each block has a random stream of its own
 
-_RISE_NS, _TOP_NS, _FALL_NS = 20.0, 12.0, 68.0
-_TAIL_NS = 8 * _FALL_NS  # after this a full-scale pulse is below half a step of the digitiser
 _TRIGGER_V = 0.045
 _MEAN_HEIGHT_V = 0.12  # over the trigger threshold, exponentially distributed
 _OFFSET_V, _NOISE_V = -0.0026, 0.0020
@@ -273,10 +272,10 @@ class MuonDetector:
         steps *= _NOISE_V / _STEP_V
         steps += (_OFFSET_V - _CENTRE_V) / _STEP_V
 
-        first_ns = np.repeat(trigger_ns, self.channels) - _RISE_NS * _TRIGGER_V / height[0]
-        _subtract_pulses(steps, first_ns / self.sample_interval_ns, height[0], self.sample_interval_ns)
+        first_ns = np.repeat(trigger_ns, self.channels) - RISE_NS * _TRIGGER_V / height[0]
+        add_pulses(steps, first_ns / self.sample_interval_ns, -height[0] / _STEP_V, self.sample_interval_ns)
         second_ns = first_ns + 1e3 * np.repeat(delay_us, self.channels)
-        _subtract_pulses(steps, second_ns / self.sample_interval_ns, height[1], self.sample_interval_ns)
+        add_pulses(steps, second_ns / self.sample_interval_ns, -height[1] / _STEP_V, self.sample_interval_ns)
         np.rint(steps, out=steps)
         np.clip(steps, -_CODES, _CODES, out=steps)
         steps += _CODES
@@ -285,25 +284,3 @@ class MuonDetector:
 
 def _part(batch: MuonBatch, part: slice) -> MuonBatch:
     return MuonBatch(batch.waveforms[part], batch.timestamp_ns[part], batch.delay_us[part], batch.is_decay[part])
-
-
-def _subtract_pulses(
-    steps: npt.NDArray[np.float32],
-    begin: npt.NDArray[np.float64],
-    height: npt.NDArray[np.float64],
-    sample_interval_ns: float,
-) -> None:
-    """Put a pulse into each row, beginning at a fractional sample; none where that is NaN or too late."""
-    rows = np.flatnonzero(begin < steps.shape[1])
-    length = int((_RISE_NS + _TOP_NS + _TAIL_NS) / sample_interval_ns) + 1
-    samples = np.ceil(begin[rows]).astype(np.int64)[:, None] + np.arange(length)
-    pulses = _pulse((samples - begin[rows, None]) * sample_interval_ns) * height[rows, None] / _STEP_V
-    inside = (samples >= 0) & (samples < steps.shape[1])
-    where = np.broadcast_to(rows[:, None], samples.shape)[inside], samples[inside]
-    steps[where] -= pulses[inside].astype(np.float32)
-
-
-def _pulse(time_ns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Shape of a pulse of height 1: a straight rise, a flat top, an exponential fall."""
-    fall = np.exp(-np.maximum(time_ns - _RISE_NS - _TOP_NS, 0.0) / _FALL_NS)
-    return np.asarray(np.minimum(time_ns / _RISE_NS, 1.0) * fall)

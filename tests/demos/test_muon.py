@@ -1,8 +1,10 @@
 """The muon experiment: from waveforms to a result, the ledger, and what happens when something fails."""
 
 import csv
+import dataclasses
 import itertools
 import json
+import math
 import signal
 import sys
 import threading
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labdaq.demos import muon
+from labdaq.demos import muon, muon_take
 from labdaq.errors import DataError, MissingExtraError, NotFoundError, ResourceError
 from labdaq.files import read_csv, read_parquet
 from labdaq.kernels import find_double_pulse
@@ -45,9 +47,17 @@ class TestSimulated:
         assert facts["fit"]["tau_us"] == simulated.fit.tau_us
         assert facts["events"] == 3000
 
+    def test_fit_that_failed_is_told(self, simulated, tmp_path):
+        fit = dataclasses.replace(simulated.fit, is_valid=False, tau_error_plus_us=math.nan)
+        result = dataclasses.replace(simulated, fit=fit)
+        assert "NOT VALID" in result.summary()
+        assert "NOT VALID" not in simulated.summary()
+        muon._save_summary(tmp_path, result)
+        assert json.loads((tmp_path / "summary.json").read_text())["fit"]["tau_error_plus_us"] is None
+
     def test_tables_hold_every_decay_once_and_in_order(self, simulated):
         table = read_parquet(simulated.folder / "decay_times.parquet")
-        text = read_csv(simulated.folder / "decay_times.csv", muon.DECAY)
+        text = read_csv(simulated.folder / "decay_times.csv", muon_take.DECAY)
         np.testing.assert_array_equal(table.records, text.records)
         assert table.units == text.units == {"decay_time": "us", "first_height": "V", "last_height": "V"}
         assert len(table) == simulated.accepted
@@ -55,7 +65,7 @@ class TestSimulated:
 
     def test_decays_are_those_of_a_plain_loop(self, simulated):
         found = {}
-        out = np.zeros(1, muon.DOUBLE_PULSE)
+        out = np.zeros(1, muon_take.DOUBLE_PULSE)
         for i, (waveform, _) in enumerate(MuonDetector(seed=1, events=3000)):
             if find_double_pulse(waveform, out):
                 found[i] = out[0]["decay_time"]
@@ -74,19 +84,19 @@ class TestSimulated:
 
 
 def test_progress_is_shown_on_standard_error(capsys):
-    muon.take_data(MuonDetector(events=50))
+    muon_take.take_data(MuonDetector(events=50))
     shown = capsys.readouterr()
     assert "50/50" in shown.err
     assert shown.out == ""
 
 
 def test_endless_source_ends_after_the_events_asked_for():
-    take = muon.take_data(MuonDetector(), events=200, progress=False)
+    take = muon_take.take_data(MuonDetector(), events=200, progress=False)
     assert take.events == 200
 
 
 def test_nothing_in_nothing_out():
-    take = muon.take_data(MuonDetector(events=0), progress=False)
+    take = muon_take.take_data(MuonDetector(events=0), progress=False)
     assert (take.events, take.accepted, take.rejected) == (0, 0, 0)
 
 
@@ -126,7 +136,7 @@ class TestFaults:
             return find_double_pulse(waveform, out)
 
         with pytest.raises(KeyError, match="waveform 300") as told:
-            muon.take_data(MuonDetector(), find=fail, progress=False)
+            muon_take.take_data(MuonDetector(), find=fail, progress=False)
         assert "fail" in [entry.name for entry in told.traceback]
         assert threading.active_count() == 1
 
@@ -138,9 +148,10 @@ class TestFaults:
                 return super().__next__()
 
         with pytest.raises(OSError, match="cable"):
-            muon.take_data(Broken(), progress=False)
+            muon_take.take_data(Broken(), progress=False)
         assert threading.active_count() == 1
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="needs signals for threads")
     def test_interrupt(self):
         calls = itertools.count()
 
@@ -150,14 +161,14 @@ class TestFaults:
             return find_double_pulse(waveform, out)
 
         with pytest.raises(KeyboardInterrupt):
-            muon.take_data(MuonDetector(), find=interrupt, progress=False)
+            muon_take.take_data(MuonDetector(), find=interrupt, progress=False)
         assert threading.active_count() == 1
 
     def test_event_that_is_lost_is_noticed(self, monkeypatch):
-        select = muon._select
-        monkeypatch.setattr(muon, "_select", lambda *args: select(*args) - 1)
+        select = muon_take._select
+        monkeypatch.setattr(muon_take, "_select", lambda *args: select(*args) - 1)
         with pytest.raises(DataError, match="ledger does not close: 50 events in"):
-            muon.take_data(MuonDetector(events=50), progress=False)
+            muon_take.take_data(MuonDetector(events=50), progress=False)
 
     def test_too_few_decays_to_fit_are_still_saved(self, tmp_path):
         with pytest.raises(DataError, match="too few"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 
 import pytest
@@ -85,6 +86,7 @@ def test_error_of_the_block_stops_the_threads(gate):
     assert threading.active_count() == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals for threads")
 def test_interrupt_while_waiting_stops_the_threads(gate):
     def interrupt_and_wait():
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import resource
 import signal
 import sys
 
@@ -156,6 +155,7 @@ class TestFaults:
     @pytest.mark.skipif(sys.platform == "win32", reason="needs file size limits")
     @pytest.mark.parametrize("row_group", [1, 10**6], ids=["while writing", "at the end"])
     def test_full_disk(self, tmp_path, row_group):
+        resource = pytest.importorskip("resource")
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         file = ParquetFile(tmp_path / "x.parquet", row_group=row_group)

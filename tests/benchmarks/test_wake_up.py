@@ -1,0 +1,143 @@
+"""How long one that sleeps needs to run after what it waits for was written.
+
+Every millisecond the writer notes the time, hands it over and sleeps again; the reader, asleep by then, takes
+the difference when it runs. The same loop with a ``threading.Condition`` is the limit that Python sets. The
+clock is one for all processes of a machine.
+"""
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+import labdaq
+from tests.benchmarks.harness import SPAWN, in_turns, median, median_ratio, report
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]
+
+COUNT = 300
+PERIOD_S = 1e-3
+REPEATS = 7
+TARGET = 0.5  # of Condition
+STAMP = 8  # bytes
+
+
+def paced(hand_over: Callable[[], None]) -> None:
+    for _ in range(COUNT):
+        time.sleep(PERIOD_S)
+        hand_over()
+
+
+def median_us(waits_ns: list[int]) -> float:
+    assert len(waits_ns) == COUNT
+    return statistics.median(waits_ns) / 1e3
+
+
+# ------------------------------------------------------------------------------------------- rings
+
+
+def write_stamp(sequence: Any) -> None:
+    with sequence.reserve(STAMP) as span:
+        span.data.view("i8")[0] = time.perf_counter_ns()
+
+
+def write_stamps(ring: labdaq.Ring, ready: Any) -> None:
+    """One sequence of stamps; the reader must be there before the first."""
+    with ring.begin_writing() as writer, writer.begin_sequence() as sequence:
+        ready.wait(60)
+        paced(partial(write_stamp, sequence))
+
+
+def waits_of(spans: Iterator[Any]) -> Iterator[int]:
+    for span in spans:
+        yield time.perf_counter_ns() - int(span.data.view("i8")[0])
+
+
+def ring_latency(space: str, start: Callable[..., Any], ready: Any) -> float:
+    """Median time from the stamp to the reader's next statement, in us."""
+    ready.clear()
+    with labdaq.Ring("wake-up", space=space) as ring:
+        ring.resize(STAMP, 4096)
+        writer = start(target=write_stamps, args=(ring, ready))
+        writer.start()
+        with ring.read() as reader:
+            spans = reader.next_sequence(timeout=60).read(STAMP)
+            ready.set()
+            waits = list(waits_of(spans))
+        writer.join()
+    return median_us(waits)
+
+
+# -------------------------------------------------------------------------------------- conditions
+
+
+def notify_stamp(condition: Any, stamp: Any) -> None:
+    with condition:
+        stamp[0] = time.perf_counter_ns()
+        condition.notify()
+
+
+def notify_stamps(condition: Any, stamp: Any, ready: Any) -> None:
+    ready.wait(60)
+    paced(partial(notify_stamp, condition, stamp))
+
+
+def condition_latency(start: Callable[..., Any], condition: Any, stamp: Any, ready: Any) -> float:
+    """The same through a condition variable."""
+    ready.clear()
+    stamp[0] = 0
+    notifier = start(target=notify_stamps, args=(condition, stamp, ready))
+    notifier.start()
+    waits = []
+    with condition:
+        ready.set()
+        for _ in range(COUNT):
+            while stamp[0] == 0:
+                condition.wait()
+            waits.append(time.perf_counter_ns() - stamp[0])
+            stamp[0] = 0
+    notifier.join()
+    return median_us(waits)
+
+
+# ------------------------------------------------------------------------------------------ figures
+
+
+def test_threads():
+    """Writer and reader are threads."""
+    found = in_turns(
+        REPEATS,
+        ring=partial(ring_latency, "system", threading.Thread, threading.Event()),
+        condition=partial(condition_latency, threading.Thread, threading.Condition(), [0], threading.Event()),
+    )
+    report_latency("wake_up_threads", found)
+
+
+def test_processes():
+    """Writer and reader are processes; the limit is still that of threads, that of processes is beside it."""
+    stamp = SPAWN.Array("q", 1, lock=False)
+    found = in_turns(
+        3,
+        ring=partial(ring_latency, "shared", SPAWN.Process, SPAWN.Event()),
+        condition=partial(condition_latency, threading.Thread, threading.Condition(), [0], threading.Event()),
+        process_condition=partial(condition_latency, SPAWN.Process, SPAWN.Condition(), stamp, SPAWN.Event()),
+    )
+    between = {
+        "multiprocessing_condition_p50_us": median(found["process_condition"]),
+        "ratio_to_multiprocessing_condition": median_ratio(found["ring"], found["process_condition"]),
+    }
+    report_latency("wake_up_processes", found, **between)
+
+
+def report_latency(name: str, found: dict[str, list[float]], **more: float) -> None:
+    ratio = median_ratio(found["ring"], found["condition"])
+    ours, limit = median(found["ring"]), median(found["condition"])
+    all_us = {key: np.round(values, 1).tolist() for key, values in found.items()}
+    report(
+        name, ratio, "of threading.Condition", target=TARGET, p50_us=ours, condition_p50_us=limit, turns=all_us, **more
+    )

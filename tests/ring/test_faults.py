@@ -1,0 +1,40 @@
+"""Processes are killed, and the others neither stall nor lose nor see anything wrong."""
+
+import os
+import subprocess
+import sys
+from ast import literal_eval
+from pathlib import Path
+
+import pytest
+
+VICTIMS = Path(__file__).parent / "victims.py"
+
+
+def run(*command: str, timeout: float, **environment: str) -> str:
+    """Run Python in a process of its own: killing needs forks, and forks need a process without threads."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", *command],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_killed_at_every_single_transition() -> None:
+    output = run(str(VICTIMS), timeout=110, LABDAQ_FAULTS="1")
+    scenarios = dict(line.split() for line in output.splitlines())
+    assert set(scenarios) == {"writing", "reading", "sequences", "holding", "resizing"}
+
+
+def test_killed_at_random_nothing_is_lost_torn_or_hung(pytestconfig: pytest.Config) -> None:
+    seconds = pytestconfig.getoption("kill_seconds")
+    output = run("-m", "labdaq.testing.faults", "--seconds", str(seconds), timeout=seconds + 60)
+    report = literal_eval(output)
+    assert report["kills"] > 5 * seconds
+    assert report["frames"] > 1000 * seconds
+    assert (report["lost"], report["torn"], report["hung"]) == (0, 0, 0), report
