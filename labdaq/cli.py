@@ -80,9 +80,7 @@ def warm() -> None:
 @demo.command()
 @_plain_errors()
 def muon(
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of recorded waveforms; simulated ones without it.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of recorded waveforms; simulated ones without it.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for decay times, figure and summary.")] = Path("out/muon"),
     events: Annotated[int | None, typer.Option(min=1, help="How many waveforms to take.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
@@ -108,9 +106,7 @@ def stat(
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             rings = statistics_of_all()
-            typer.echo(
-                json.dumps([asdict(ring) for ring in rings], default=str) if as_json else _table(rings)
-            )
+            typer.echo(json.dumps([asdict(ring) for ring in rings], default=str) if as_json else _table(rings))
             if watch is None:
                 return
             time.sleep(watch)
@@ -147,9 +143,7 @@ class Finding(NamedTuple):
 @app.command()
 @_plain_errors()
 def doctor(
-    clean: Annotated[
-        bool, typer.Option("--clean", help="Remove shared memory that no living process owns.")
-    ] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove shared memory that no living process owns.")] = False,
 ) -> None:
     """Look at what labdaq needs of this machine, and say what to do; exit code 1 when something is amiss."""
     if clean:

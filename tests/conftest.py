@@ -7,9 +7,7 @@ from labdaq.testing import no_leaks
 
 __all__ = ["no_leaks"]
 
-settings.register_profile(
-    "labdaq", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("labdaq", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("labdaq")
 
 

@@ -34,7 +34,7 @@ def futex_wait(address: int, expected: int, timeout_ns: int, is_private: bool) -
     operation = _WAIT + (_PRIVATE if is_private else 0)
     if syscall(_SYSCALL, address, operation, np.int64(expected), time, 0, 0) == 0:
         return 0
-    return -np.int64(load32(errno_address()))
+    return -int(load32(errno_address()))
 
 
 @jit

@@ -15,6 +15,7 @@ import os
 import secrets
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def anonymous_file(nbytes: int) -> int:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("labdaq", os.MFD_CLOEXEC)
     else:
-        descriptor = os.dup(tempfile.TemporaryFile().fileno())
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
     return _sized(descriptor, nbytes, "memory of this process")
 
 
@@ -119,6 +121,11 @@ def _check_available(nbytes: int) -> None:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
 
+def _is_exiting(finalizing: Callable[[], bool] = sys.is_finalizing) -> bool:
+    """Whether the interpreter is ending; works when modules are gone already."""
+    return finalizing()
+
+
 class Mapping:
     """A part of a file, mapped into this process and touched, so that the first pass is not slow.
 
@@ -164,7 +171,7 @@ class Mapping:
     def __del__(self) -> None:
         # At interpreter exit threads may still be running compiled code in this memory, and modules may be
         # gone; the system takes it back by itself.
-        if getattr(self, "_plain", True) is None and sys is not None and not sys.is_finalizing():
+        if getattr(self, "_plain", True) is None and not _is_exiting():
             _libc().munmap(self.address, self.nbytes)
 
 
@@ -177,7 +184,7 @@ def remove(name: str) -> bool:
 
 
 def _libc() -> Any:
-    library = ctypes.CDLL(None, use_errno=True)
+    library: Any = ctypes.CDLL(None, use_errno=True)
     library.mmap.restype = ctypes.c_void_p
     library.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
     library.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]

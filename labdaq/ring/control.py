@@ -75,7 +75,7 @@ class Control:
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
         self.address = mapping.address
-        self.bytes = memoryview(mapping.bytes())
+        self.bytes = mapping.bytes().data
         self.words = self.bytes.cast("q")
         self._lock = threading.RLock()
         self._depth = 0

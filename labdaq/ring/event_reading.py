@@ -172,7 +172,7 @@ class EventReader(Participant):
     def _remap(self) -> None:
         super()._remap()
         flags = self._memory.planes.get(FLAGS_PLANE)
-        self._flags = memoryview(flags.array) if flags is not None else memoryview(bytes(1))
+        self._flags = flags.array.data if flags is not None else memoryview(bytes(1))
         self._flag_slots = flags.slots if flags is not None else 1
 
     # ------------------------------------------------------------------------------ claim, release

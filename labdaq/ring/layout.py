@@ -189,7 +189,9 @@ def standard_planes(
 ) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], int]]:
     """The planes that every ring of a kind has: event metadata, flags."""
     names = EVENT_PLANES if is_events else {}
-    planes = {name: (np.dtype(descr), (), capacity) for name, descr in names.items()}
+    planes: dict[str, tuple[np.dtype[Any], tuple[int, ...], int]] = {
+        name: (np.dtype(descr), (), capacity) for name, descr in names.items()
+    }
     if is_typed:
         planes[FLAGS_PLANE] = (np.dtype("u1"), (), capacity)
     return planes

@@ -1,4 +1,4 @@
-"""The data memory of a ring as arrays: which part of which array is frame i?"""
+"""The data memory of a ring as arrays: where in which array frame i is."""
 
 from typing import Any
 

@@ -125,6 +125,11 @@ def _default_spins() -> int:
     return 200 if cpus > 1 else 0
 
 
+def _is_exiting(finalizing: Callable[[], bool] = sys.is_finalizing) -> bool:
+    """Whether the interpreter is ending; works when modules are gone already."""
+    return finalizing()
+
+
 class Participant:
     """What writers, readers and observers share: a place, a handle, waiting, and leaving.
 
@@ -139,7 +144,7 @@ class Participant:
         self._sequencer = sequencer
         self._closed = False
         self._words = np.zeros(w.HANDLE_NBYTES // 8, np.int64)
-        self._handle = memoryview(self._words)
+        self._handle = self._words.data
         self._address = int(self._words.ctypes.data)
         with core.control.locked():
             self._take_place()
@@ -260,13 +265,13 @@ class Participant:
     def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, kind: object, *_exception: object) -> None:
         self.close()
 
     def __del__(self) -> None:
         # No lock may be taken here: only a note, which the next one who looks acts upon. At interpreter
         # exit even that is left to those who find this process dead.
-        if sys is None or sys.is_finalizing() or getattr(self, "_closed", True):
+        if getattr(self, "_closed", True) or _is_exiting():
             return
         if self._pid == os.getpid():
             self._place[w.P_STATE] = w.P_LEFT

@@ -3,7 +3,7 @@
 import itertools
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -100,7 +100,7 @@ class Ring:
     lasts for 14 years.
     """
 
-    _core: Any
+    _core: RingCore
 
     def __init__(
         self,
@@ -114,6 +114,8 @@ class Ring:
         metadata: bool = True,
         _first_frame: int = 0,
     ) -> None:
+        if planes and capacity is None:
+            raise LayoutError("planes need a capacity: give both")
         frame = (checked_dtype(dtype), checked_shape(shape)) if dtype is not None else None
         if frame is None and (checked_shape(shape) or planes):
             raise LayoutError("a ring without a dtype holds bytes: shape and planes belong to its sequences")
@@ -127,8 +129,6 @@ class Ring:
                 total = _count(capacity, "capacity")
                 extra = {checked_plane_name(n): checked_plane(kind, total) for n, kind in (planes or {}).items()}
                 self._core.resize(total, total, planes=extra)
-            elif planes:
-                raise LayoutError("planes need a capacity: give both")
         except BaseException:
             self._core.close()
             raise
@@ -365,7 +365,7 @@ class Ring:
         if not self.closed:
             self._core.close()
             # readers and writers may keep the core for a while; the ring itself holds no memory any more
-            self._core = ClosedCore(self.name)
+            self._core = cast(RingCore, ClosedCore(self.name))
         if _named.get(self.name) is self:
             del _named[self.name]
 

@@ -148,8 +148,8 @@ class ReadSequence:
         self.header: Header = setup.header
         self.tensor = Tensor.parse(setup.tensor) if setup.tensor else None
         tensor = self.tensor
-        stored = (tensor.stored_dtype, tensor.stored_shape) if tensor else (None, ())
-        self._form = Form(setup.begin, setup.frame, *stored, row=setup.row)
+        dtype, shape = (tensor.stored_dtype, tensor.stored_shape) if tensor else (None, ())
+        self._form = Form(setup.begin, setup.frame, dtype, shape, row=setup.row)
 
     def __repr__(self) -> str:
         return f"<sequence {self.name!r} of ring {self._reader._core.name!r}, time tag {self.time_tag}>"

@@ -92,16 +92,16 @@ class SystemSpace:
     def new_block(self, nbytes: int) -> tuple[str, Mapping]:
         return mapping.new_token(), _map_block(mapping.anonymous_file(nbytes), nbytes)
 
-    def open_block(self, token: str) -> Mapping:
+    def open_block(self, token: str) -> Mapping:  # noqa: ARG002
         raise LayoutError(
             "a ring of space 'system' belongs to the process that made it: make it with space='shared' to "
             "use it in others"
         )
 
-    def new_data(self, token: str, generation: int, nbytes: int) -> _File:
+    def new_data(self, token: str, generation: int, nbytes: int) -> _File:  # noqa: ARG002
         return _File(mapping.anonymous_file(nbytes))
 
-    def open_data(self, token: str, generation: int) -> _File:
+    def open_data(self, token: str, generation: int) -> _File:  # noqa: ARG002
         raise ClosedError(f"data memory {generation} of this ring belongs to another process")
 
     def remove(self, token: str, generation: int | None = None) -> None:

@@ -88,6 +88,9 @@ class Span:
     # Spans are made for every hand-over of data: they keep little, and ask their makers for the rest.
     __slots__ = ("_end", "_is_open", "_staged", "_start")
 
+    _start: int
+    _end: int
+    _is_open: bool
     _memory: "Memory"
     _form: Form
     _writable: bool

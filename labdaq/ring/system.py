@@ -48,10 +48,10 @@ def statistics_of_all() -> list[RingStatistics]:
 def leftovers() -> list[str]:
     """Names of shared memory that no living process owns."""
     orphaned = []
-    owned = set()
     for token, control in _controls():
         attached = [] if control is None else [p for p in places(control) if p[w.P_ROLE] == w.ATTACHED]
-        (owned.add if any(not place.is_lost for place in attached) else orphaned.append)(token)
+        if all(place.is_lost for place in attached):
+            orphaned.append(token)
     names = {path.name for token in orphaned for path in mapping.folder().glob(f"{token}.*")}
     return sorted(names)
 

@@ -52,11 +52,10 @@ def element(name: str) -> tuple[np.dtype[Any], int] | None:
     if bits < (16 if kind == "f" else 8):
         return None
     number = np.dtype(f"{kind}{bits // 8}")
-    if not is_complex:
-        return number, 1
-    if kind == "f" and bits >= 32:
-        return np.dtype(f"c{bits // 4}"), 1
-    return np.dtype([("re", number), ("im", number)]), 1
+    if is_complex:
+        is_native = kind == "f" and bits >= 32
+        number = np.dtype(f"c{bits // 4}") if is_native else np.dtype([("re", number), ("im", number)])
+    return number, 1
 
 
 def _checked_name(dtype: Any) -> str:
@@ -76,7 +75,7 @@ def _checked_name(dtype: Any) -> str:
         )
     if isinstance(dtype, str) and element(dtype) is not None:
         return dtype
-    name = np.lib.format.dtype_to_descr(checked_dtype(dtype))
+    name: Any = np.lib.format.dtype_to_descr(checked_dtype(dtype))
     if not isinstance(name, str):
         raise LayoutError(f"tensor dtype {dtype!r}: structured types belong to the ring: Ring(dtype=…)")
     return name

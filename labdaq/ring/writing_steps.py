@@ -61,7 +61,7 @@ def try_reserve(handle: int, count: int) -> int:
         if owner == 0:  # closed, or of the parent before a fork
             return w.BUSY
         start = claim(writers, claims, owner, limit, count, count, block + w.EPOCH, epoch, handle)
-        may_help = start == w.STALE or ((start == w.AGAIN or start == w.FULL) and not is_fresh)
+        may_help = start == w.STALE or (start in (w.AGAIN, w.FULL) and not is_fresh)
         if not may_help:
             return start
         advance(writers, claims)

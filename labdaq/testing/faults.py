@@ -14,8 +14,10 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labdaq.errors import ClosedError, LabdaqError, WaitTimeoutError
 from labdaq.native.faults import FAULTS, arm
@@ -93,7 +95,9 @@ _FRAMES = 20_000_000
 _TORN = 0  # word of the score board
 
 
-def random_kills(seconds: float, *, seed: int = 0, writers: int = 2, readers: int = 2, capacity: int = 256) -> KillReport:
+def random_kills(
+    seconds: float, *, seed: int = 0, writers: int = 2, readers: int = 2, capacity: int = 256
+) -> KillReport:
     """Kill writers and readers of a shared ring at random, replace them, and count what was lost.
 
     Every frame is filled with its own index. Readers mark what they saw before they release it.
@@ -105,7 +109,7 @@ def random_kills(seconds: float, *, seed: int = 0, writers: int = 2, readers: in
     seed
         Of the random numbers that say who dies when.
     """
-    choice = random.Random(seed)
+    choice = random.Random(seed)  # noqa: S311
     warm()  # else each child would spend its short life on loading machine code
     seen = np.frombuffer(mmap.mmap(-1, _FRAMES), np.uint8)
     score = np.frombuffer(mmap.mmap(-1, mmap.PAGESIZE), np.int64)
@@ -168,7 +172,7 @@ def _write(ring: Ring) -> None:
                 continue
 
 
-def _read(ring: Ring, seen: "np.ndarray", score: "np.ndarray") -> None:  # type: ignore[type-arg]
+def _read(ring: Ring, seen: NDArray[Any], score: NDArray[Any]) -> None:
     try:
         for span in ring.reader("all").spans(8):
             numbers = np.arange(span.index, span.index + span.nframe)
@@ -178,7 +182,7 @@ def _read(ring: Ring, seen: "np.ndarray", score: "np.ndarray") -> None:  # type:
         return
 
 
-def _finish(ring: Ring, seen: "np.ndarray", score: "np.ndarray") -> None:  # type: ignore[type-arg]
+def _finish(ring: Ring, seen: NDArray[Any], score: NDArray[Any]) -> None:
     """Read what is left, the claims of the dead included."""
     ring.end()
     _read(ring, seen, score)
