@@ -6,6 +6,7 @@ Here the key is a hash of all sources of the package and of numba's version, and
 folder that can be written: ``$LABDAQ_CACHE``, the user's cache folder, or a private temporary one.
 """
 
+import atexit
 import contextlib
 import functools
 import hashlib
@@ -81,7 +82,14 @@ def cache_folder() -> Path:
             if is_new:
                 _forget_old_versions(place)
             return folder
-    return Path(tempfile.mkdtemp(prefix="labdaq-cache-"))
+    mine = Path(tempfile.mkdtemp(prefix="labdaq-cache-"))
+    atexit.register(_remove, mine, os.getpid())
+    return mine
+
+
+def _remove(folder: Path, pid: int) -> None:
+    if pid == os.getpid():  # a forked child does not take it from its parent
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _forget_old_versions(place: Path) -> None:

@@ -171,7 +171,7 @@ class Mapping:
     def __del__(self) -> None:
         # At interpreter exit threads may still be running compiled code in this memory, and modules may be
         # gone; the system takes it back by itself.
-        if getattr(self, "_plain", True) is None and not _is_exiting():
+        if getattr(self, "address", 0) and self._plain is None and not _is_exiting():
             _libc().munmap(self.address, self.nbytes)
 
 

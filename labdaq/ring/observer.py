@@ -26,6 +26,8 @@ class ObservedEvent(Event):
 
     Attributes
     ----------
+    missed : int
+        Frames that were gone, or passed over, before the observer began.
     skipped : int
         Frames before this one that the observer missed since the last event.
     """
@@ -79,6 +81,8 @@ class Observer(Participant):
 
     Attributes
     ----------
+    missed : int
+        Frames that were gone, or passed over, before the observer began.
     skipped : int
         Frames missed so far: written over, or passed over by :meth:`latest`, before they could be read.
     overwritten : int
@@ -99,6 +103,7 @@ class Observer(Participant):
         oldest = oldest_safe(core.control.address)
         newest = claimed_end(core.control.writers, w.CLAIM_SLOTS)
         self._cursor = newest if latest else oldest
+        self.missed = self._place[w.P_MISSED] = self._cursor - core.control[w.FIRST_FRAME]
         note_seen(self._address, self._cursor, 0, 0, 0)
 
     def read(self, timeout: float | None = None) -> ObservedEvent:

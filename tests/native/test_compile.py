@@ -87,7 +87,7 @@ def test_without_a_home_the_code_goes_to_the_temporary_folder(copy, tmp_path):
 
 BECOME_SOMEBODY_ELSE = """
 import numba, os
-numba.njit(int)(1.0)  # brings in what may be readable for root only
+numba.njit(lambda x: x)(1)  # brings in what may be readable for root only
 if os.getuid() == 0:  # who may write everywhere whatever the permissions say
     os.setgid(54321)
     os.setuid(54321)
