@@ -20,7 +20,7 @@ from labdaq.ring import words as w
 from labdaq.ring.control import Control, block_nbytes, increase
 from labdaq.ring.layout import DATA, FLAGS_PLANE, Layout, standard_planes
 from labdaq.ring.memory import Memory
-from labdaq.ring.participants import Place, close_all, enrol, places
+from labdaq.ring.participants import Place, close_all, enrol, lost_places, places
 from labdaq.ring.sequence_table import _claimed_end as claimed_end
 from labdaq.ring.sequencer import freeze, owner_of, record_address, state_of
 from labdaq.ring.spaces import MemorySpace, space_named
@@ -174,7 +174,7 @@ class RingCore:
             return False
         self._looked_at = now
         self._warn_of_stalls()
-        if not any(place.is_lost for place in places(self.control)):
+        if not lost_places(self.control):
             return False
         with self.control.locked():
             return recovery.recover(self) > 0
@@ -399,8 +399,9 @@ class RingCore:
         control.write_text(self._layout_address(generation), text, w.LAYOUT_NBYTES)
         control[w.KEPT_FROM] = max(control[w.KEPT_FROM], newest - (old.capacity if old else 0))
         fault_point()
-        self._memory = memory
-        control[w.GENERATION] = generation  # from here on the new memory is the ring's
+        with self._remapping:  # other threads of this process take both or neither
+            self._memory = memory
+            control[w.GENERATION] = generation  # from here on the new memory is the ring's
         fault_point()
         control[w.CAPACITY] = layout.capacity
         control.new_epoch()

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Generator
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labdaq.errors import ClosedError, EndOfDataError, LayoutError
+from labdaq.errors import BusyError, ClosedError, EndOfDataError, LayoutError
 from labdaq.ring import groups, sequence_table
 from labdaq.ring import words as w
 from labdaq.ring.layout import FLAGS_PLANE
@@ -162,6 +163,7 @@ class EventReader(Participant):
         self._claim_start = self._claim_end = self._next = 0
         self._is_claimed = self._is_adopted = False
         self._wanted = 1
+        self._thread = get_ident()
 
     def _after_fork(self) -> None:
         super()._after_fork()
@@ -222,7 +224,17 @@ class EventReader(Participant):
             raise EndOfDataError(f"ring {self._core.name!r} has ended and everything was read")
         return event
 
+    def _check_thread(self) -> None:
+        """Another thread may take the reader over between two events, not while one is at hand."""
+        if self._current is not None and not self._closed:
+            raise BusyError(
+                f"an event of this reader (group {self.group!r}) is at hand in another thread: give each thread its own"
+            )
+        self._thread = get_ident()
+
     def _next_event(self, timeout: float | None) -> Event | None:
+        if get_ident() != self._thread:
+            self._check_thread()
         if self._current is not None:
             self._current._is_open = False
         while True:
@@ -272,6 +284,8 @@ class EventReader(Participant):
             self.close()
 
     def _next_batch(self, least: int, most: int, timeout: float | None) -> EventsRead | None:
+        if get_ident() != self._thread:
+            self._check_thread()
         if self._current is not None:
             self._current._is_open = False
         while True:

@@ -90,6 +90,13 @@ def places(control: Control) -> list[Place]:
     return [place for place in found if place.is_taken]
 
 
+def lost_places(control: Control) -> list[Place]:
+    """Places whose owners are gone without having left; each process is looked at once."""
+    taken = places(control)
+    alive = {identity: is_alive(identity) for identity in {place.identity for place in taken}}
+    return [place for place in taken if place[w.P_STATE] == w.P_LEFT or not alive[place.identity]]
+
+
 def enrol(control: Control, role: int, group: int, label: str) -> Place:
     """Take a free place. The ring must be locked.
 

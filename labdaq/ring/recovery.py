@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from labdaq.ring import groups, sequence_table
 from labdaq.ring import words as w
 from labdaq.ring.layout import FLAGS_PLANE
-from labdaq.ring.participants import Place, places
+from labdaq.ring.participants import Place, lost_places
 from labdaq.ring.sequencer import end_of, find_claim, finish, give_back, orphan, start_of
 from labdaq.ring.writing_steps import commit
 
@@ -32,7 +32,7 @@ def claims_of(sequencer: int, owner: int) -> Iterator[int]:
 
 def recover(core: "RingCore") -> int:
     """Settle everybody who is gone; how many there were. The ring must be locked."""
-    lost = [place for place in places(core.control) if place.is_lost]
+    lost = lost_places(core.control)
     for place in lost:
         is_dead = place[w.P_STATE] == w.P_LIVE
         settle(core, place)

@@ -76,31 +76,31 @@ def ring_latency(space: str, start: Callable[..., Any], ready: Any) -> float:
 # -------------------------------------------------------------------------------------- conditions
 
 
-def notify_stamp(condition: Any, stamp: Any) -> None:
-    with condition:
-        stamp[0] = time.perf_counter_ns()
-        condition.notify()
-
-
-def notify_stamps(condition: Any, stamp: Any, ready: Any) -> None:
+def notify_stamps(condition: Any, stamps: Any, ready: Any) -> None:
     ready.wait(60)
-    paced(partial(notify_stamp, condition, stamp))
+    numbers = iter(range(COUNT))
+
+    def notify_stamp() -> None:
+        with condition:
+            stamps[next(numbers)] = time.perf_counter_ns()
+            condition.notify()
+
+    paced(notify_stamp)
 
 
-def condition_latency(start: Callable[..., Any], condition: Any, stamp: Any, ready: Any) -> float:
-    """The same through a condition variable."""
+def condition_latency(start: Callable[..., Any], condition: Any, stamps: Any, ready: Any) -> float:
+    """The same through a condition variable and an array of stamps."""
     ready.clear()
-    stamp[0] = 0
-    notifier = start(target=notify_stamps, args=(condition, stamp, ready))
+    stamps[:] = [0] * COUNT
+    notifier = start(target=notify_stamps, args=(condition, stamps, ready))
     notifier.start()
     waits = []
     with condition:
         ready.set()
-        for _ in range(COUNT):
-            while stamp[0] == 0:
+        for i in range(COUNT):
+            while stamps[i] == 0:
                 condition.wait()
-            waits.append(time.perf_counter_ns() - stamp[0])
-            stamp[0] = 0
+            waits.append(time.perf_counter_ns() - stamps[i])
     notifier.join()
     return median_us(waits)
 
@@ -113,19 +113,19 @@ def test_threads():
     found = in_turns(
         REPEATS,
         ring=partial(ring_latency, "system", threading.Thread, threading.Event()),
-        condition=partial(condition_latency, threading.Thread, threading.Condition(), [0], threading.Event()),
+        condition=partial(condition_latency, threading.Thread, threading.Condition(), [0] * COUNT, threading.Event()),
     )
     report_latency("wake_up_threads", found)
 
 
 def test_processes():
     """Writer and reader are processes; the limit is still that of threads, that of processes is beside it."""
-    stamp = SPAWN.Array("q", 1, lock=False)
+    stamps = SPAWN.Array("q", COUNT, lock=False)
     found = in_turns(
         3,
         ring=partial(ring_latency, "shared", SPAWN.Process, SPAWN.Event()),
-        condition=partial(condition_latency, threading.Thread, threading.Condition(), [0], threading.Event()),
-        process_condition=partial(condition_latency, SPAWN.Process, SPAWN.Condition(), stamp, SPAWN.Event()),
+        condition=partial(condition_latency, threading.Thread, threading.Condition(), [0] * COUNT, threading.Event()),
+        process_condition=partial(condition_latency, SPAWN.Process, SPAWN.Condition(), stamps, SPAWN.Event()),
     )
     between = {
         "multiprocessing_condition_p50_us": median(found["process_condition"]),
