@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Event", "EventReader", "EventsRead", "Group"]
 
-_IN_USE, _END, _TICKET, _ADOPTED = w.IN_USE >> 3, w.END >> 3, w.TICKET >> 3, w.ADOPTED >> 3
+_IN_USE, _START, _END = w.IN_USE >> 3, w.START >> 3, w.END >> 3
+_TICKET, _ADOPTED = w.TICKET >> 3, w.ADOPTED >> 3
 _OVER_MESSAGE = "this event is over: its frame belongs to the ring again; copy what you want to keep"
 
 
@@ -115,6 +116,7 @@ class Group:
 
     def reader(self, label: str = "") -> "EventReader":
         """A member of the group."""
+        self._core.check_open()
         return EventReader(self._core, self.name, label)
 
     def close(self) -> None:
@@ -181,19 +183,35 @@ class EventReader(Participant):
 
     def _claim(self, least: int, most: int, timeout: float | None) -> bool:
         """Claim the next frames of the group; False at the end of the ring."""
-        start = acquire(self._address, least, most, 0)
-        if start < 0:
-            self._wanted = least
-            start = self._wait(acquire, (least, most), timeout, f"reading {least} events")
-            if start < 0:
-                return False
         handle = self._handle
-        self._is_claimed = True
-        self._is_adopted = handle[_ADOPTED] == handle[_TICKET]
-        self._claim_start = self._next = start
-        self._claim_end = handle[_END]
-        handle[_IN_USE] = 0
+        try:
+            start = acquire(self._address, least, most, 0)
+            if start < 0:
+                self._wanted = least
+                start = self._wait(acquire, (least, most), timeout, f"reading {least} events")
+                if start < 0:
+                    return False
+            self._is_claimed = True
+            self._is_adopted = handle[_ADOPTED] == handle[_TICKET]
+            self._claim_start = self._next = start
+            self._claim_end = handle[_END]
+            handle[_IN_USE] = 0
+        except LabdaqError:
+            raise
+        except BaseException:
+            self._keep_claim()
+            raise
         return True
+
+    def _keep_claim(self) -> None:
+        """After an interrupt which came when the step had just succeeded: what it claimed is read next."""
+        handle = self._handle
+        if handle[_IN_USE]:
+            self._is_claimed = True
+            self._is_adopted = handle[_ADOPTED] == handle[_TICKET]
+            self._claim_start = self._next = handle[_START]
+            self._claim_end = handle[_END]
+            handle[_IN_USE] = 0
 
     def _finish(self) -> None:
         """Release the claim that was delivered whole."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EventSpan", "EventWriter", "WriteEvent"]
 
+_START = w.START >> 3
 _TAKEN = "these frames were taken away: their writer was closed, or its process was thought dead"
 
 
@@ -68,10 +69,13 @@ class EventWriter(Participant):
         """
         asked_ns = time.time_ns()
         count = 1 if n is None else n
-        start = self._claim(count, timeout)
-        if n is None:
-            return WriteEvent(self, start, asked_ns)
-        return EventSpan(self, start, start + count, asked_ns)
+        self._handle[_START] = -1
+        try:
+            start = self._claim(count, timeout)
+            return WriteEvent(self, start, asked_ns) if n is None else EventSpan(self, start, start + count, asked_ns)
+        except BaseException:
+            self._give_up()
+            raise
 
     def _claim(self, count: int, timeout: float | None) -> int:
         if type(count) is not int or not 0 < count <= self._memory.contiguous or self._closed:
@@ -131,13 +135,18 @@ class EventWriter(Participant):
             counter, timestamp_ns, deadtime = like.counter, like.timestamp_ns, like.deadtime
         elif counter is not None or timestamp_ns is not None or deadtime is not None:
             _check_metadata(counter, timestamp_ns, deadtime)
-        start = self._claim(1, timeout)
-        plane = self._memory.data
-        plane.array[start % plane.slots] = record
-        now_ns = time.time_ns()
-        if deadtime is None:
-            deadtime = self._deadtime(now_ns - asked_ns, now_ns)
-        self._commit(start, counter, now_ns if timestamp_ns is None else timestamp_ns, deadtime, now_ns)
+        self._handle[_START] = -1
+        try:
+            start = self._claim(1, timeout)
+            plane = self._memory.data
+            plane.array[start % plane.slots] = record
+            now_ns = time.time_ns()
+            if deadtime is None:
+                deadtime = self._deadtime(now_ns - asked_ns, now_ns)
+            self._commit(start, counter, now_ns if timestamp_ns is None else timestamp_ns, deadtime, now_ns)
+        except BaseException:
+            self._give_up()
+            raise
 
     def _deadtime(self, waited_ns: int, now_ns: int) -> float:
         """Waiting, as a fraction of the time since this writer's last event."""
@@ -167,6 +176,11 @@ class EventWriter(Participant):
         if result.shape != plane.layout_shape:
             raise LayoutError(f"{wanted}, and shape {result.shape} was given")
         return result
+
+    def _give_up(self) -> None:
+        """After an interrupt: nobody else knows of the claim that was just made, if there is one."""
+        if self._handle[_START] >= 0:
+            self._void(self._handle[_START])
 
     def _void(self, start: int) -> None:
         commit(self._address, start, start)

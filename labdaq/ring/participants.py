@@ -149,12 +149,13 @@ class Participant:
         self._core = core
         self._label = label
         self._sequencer = sequencer
-        self._closed = False
+        self._closed = True
         self._words = np.zeros(w.HANDLE_NBYTES // 8, np.int64)
         self._handle = self._words.data
         self._address = int(self._words.ctypes.data)
         with core.control.locked():
             self._take_place()
+        self._closed = False
         _PARTICIPANTS.add(self)
 
     def _take_place(self) -> None:
@@ -223,6 +224,7 @@ class Participant:
         if code == w.BUSY and self._pid != os.getpid():
             self._rebind()
             return
+        self._check_usable()  # one that was closed meanwhile has no owner's number, and is BUSY for ever
         label = self._place.label
         errors: dict[int, LabdaqError] = {
             w.BUSY: BusyError(f"{label} is being used by another thread: give each thread its own"),

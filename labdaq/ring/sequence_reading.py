@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from labdaq.errors import ClosedError, EndOfDataError, NotFoundError, SpanError
+from labdaq.errors import ClosedError, EndOfDataError, LabdaqError, NotFoundError, SpanError
 from labdaq.ring import groups, sequence_table
 from labdaq.ring import words as w
 from labdaq.ring.layout import DATA
@@ -264,16 +264,24 @@ class ReadSequence:
             position = self._skip_to(asked, timeout) if step > length else end
 
     def _claim(self, length: int, timeout: float | None) -> tuple[int, int]:
-        reader = self._reader
-        start = acquire(reader._address, length, length, 0)
-        if start < 0:
-            reader._wanted = length
-            start = reader._wait(acquire, (length, length), timeout, f"reading {length // self._setup.frame} frames")
+        reader, handle = self._reader, self._reader._handle
+        try:
+            start = acquire(reader._address, length, length, 0)
             if start < 0:
-                return -1, 0
-        handle = reader._handle
-        end = handle[_END]
-        handle[_IN_USE] = 0
+                reader._wanted = length
+                what = f"reading {length // self._setup.frame} frames"
+                start = reader._wait(acquire, (length, length), timeout, what)
+                if start < 0:
+                    return -1, 0
+            end = handle[_END]
+            handle[_IN_USE] = 0
+        except LabdaqError:
+            raise
+        except BaseException:  # an interrupt, perhaps just after the step: nobody else knows of its claim
+            if handle[_IN_USE]:
+                handle[_IN_USE] = 0
+                release(reader._address, handle[w.START >> 3])
+            raise
         return start, end
 
     def _look_ahead(self, position: int, length: int, timeout: float | None) -> int:

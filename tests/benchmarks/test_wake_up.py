@@ -16,6 +16,13 @@ import numpy as np
 import pytest
 
 import labdaq
+from labdaq.native import jit
+from labdaq.native.atomics import peek, poke, publish
+from labdaq.native.clocks import monotonic_ns
+from labdaq.native.futex import HAS_FUTEX, futex_wait
+from labdaq.ring import words as w
+from labdaq.ring.reading_steps import acquire, release
+from labdaq.ring.writing_steps import commit, reserve
 from tests.benchmarks.harness import SPAWN, in_turns, median, median_ratio, report
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]
@@ -25,6 +32,7 @@ PERIOD_S = 1e-3
 REPEATS = 7
 TARGET = 0.5  # of Condition
 STAMP = 8  # bytes
+SLOTS = 64
 
 
 def paced(hand_over: Callable[[], None]) -> None:
@@ -43,7 +51,8 @@ def median_us(waits_ns: list[int]) -> float:
 
 def write_stamp(sequence: Any) -> None:
     with sequence.reserve(STAMP) as span:
-        span.data.view("i8")[0] = time.perf_counter_ns()
+        stamp = span.data.view("i8")
+        stamp[0] = time.perf_counter_ns()
 
 
 def write_stamps(ring: labdaq.Ring, ready: Any) -> None:
@@ -55,7 +64,8 @@ def write_stamps(ring: labdaq.Ring, ready: Any) -> None:
 
 def waits_of(spans: Iterator[Any]) -> Iterator[int]:
     for span in spans:
-        yield time.perf_counter_ns() - int(span.data.view("i8")[0])
+        now = time.perf_counter_ns()
+        yield now - int(span.data.view("i8")[0])
 
 
 def ring_latency(space: str, start: Callable[..., Any], ready: Any) -> float:
@@ -71,6 +81,43 @@ def ring_latency(space: str, start: Callable[..., Any], ready: Any) -> float:
             waits = list(waits_of(spans))
         writer.join()
     return median_us(waits)
+
+
+# ---------------------------------------------------------------------------------- compiled loops
+
+
+@jit(cache=False)
+def _write_stamps(handle: int, stamps: int, asleep: int, count: int) -> None:
+    for _ in range(count):
+        futex_wait(asleep, 0, 1_000_000, True)  # nobody wakes it: a sleep of PERIOD_S
+        frame = reserve(handle, 1, 0)
+        poke(stamps + 8 * (frame % SLOTS), monotonic_ns())
+        commit(handle, frame, frame + 1)
+
+
+@jit(cache=False)
+def _take_stamps(handle: int, stamps: int, waits: int, count: int) -> None:
+    for i in range(count):
+        frame = acquire(handle, 1, 1, 5_000_000_000)
+        poke(waits + 8 * i, monotonic_ns() - peek(stamps + 8 * (frame % SLOTS)))
+        publish(handle + w.IN_USE, 0)
+        release(handle, frame)
+
+
+def compiled_latency() -> float:
+    """The same with loops that are compiled on both sides, as those of capture and filters are."""
+    asleep, stamps, waits = np.zeros(1, np.int64), np.zeros(SLOTS, np.int64), np.zeros(COUNT, np.int64)
+    at = int(stamps.ctypes.data)
+    with labdaq.Ring("wake-up", dtype="i8", capacity=SLOTS, metadata=False) as ring:
+        with ring.writer() as writer, ring.reader() as reader:
+            arguments = (writer._address, at, int(asleep.ctypes.data))
+            _write_stamps(*arguments, 0)
+            _take_stamps(reader._address, at, int(waits.ctypes.data), 0)
+            thread = threading.Thread(target=_write_stamps, args=(*arguments, COUNT))
+            thread.start()
+            _take_stamps(reader._address, at, int(waits.ctypes.data), COUNT)
+            thread.join()
+    return median_us(waits.tolist())
 
 
 # -------------------------------------------------------------------------------------- conditions
@@ -116,6 +163,17 @@ def test_threads():
         condition=partial(condition_latency, threading.Thread, threading.Condition(), [0] * COUNT, threading.Event()),
     )
     report_latency("wake_up_threads", found)
+
+
+@pytest.mark.skipif(not HAS_FUTEX, reason="compiled code cannot sleep here: rings are polled")
+def test_compiled_loops():
+    """Writer and reader are threads that run compiled code."""
+    found = in_turns(
+        REPEATS,
+        ring=compiled_latency,
+        condition=partial(condition_latency, threading.Thread, threading.Condition(), [0] * COUNT, threading.Event()),
+    )
+    report_latency("wake_up_compiled", found)
 
 
 def test_processes():

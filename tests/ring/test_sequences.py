@@ -508,7 +508,7 @@ class TestCommit:
                 span.commit(3)
             assert sequence.nframe == 90
         (found,) = [[s.data.tolist() for s in q.read(3)] for q in ring.read()]
-        assert found == [[3, 4, 4]] + [[n, n + 1, n + 1] if False else [n] * 3 for n in ()] + found[1:]
+        assert found[0] == [3, 3, 4]
         assert np.concatenate(found).tolist() == np.repeat(np.arange(30), 3)[-80:].tolist()
         assert ring.statistics().voided == 0
 
