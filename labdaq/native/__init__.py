@@ -9,6 +9,6 @@
 `process`  who owns this: process identities that survive the reuse of a pid
 """
 
-from labdaq.native.compile import cache_folder, jit
+from labdaq.native.compile import cache_folder, inlined, jit
 
-__all__ = ["cache_folder", "jit"]
+__all__ = ["cache_folder", "inlined", "jit"]

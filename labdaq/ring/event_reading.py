@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labdaq.errors import BusyError, ClosedError, EndOfDataError, LayoutError
+from labdaq.errors import BusyError, ClosedError, EndOfDataError, LabdaqError, LayoutError
 from labdaq.ring import groups, sequence_table
 from labdaq.ring import words as w
+from labdaq.ring.blocking_steps import acquire
 from labdaq.ring.layout import FLAGS_PLANE
 from labdaq.ring.memory import Memory
 from labdaq.ring.participants import Participant
-from labdaq.ring.reading_steps import acquire, release
+from labdaq.ring.reading_steps import release
 from labdaq.ring.spans import NATIVE, Array, Span, whole_frames
 
 if TYPE_CHECKING:
@@ -249,6 +250,7 @@ class EventReader(Participant):
                 f"an event of this reader (group {self.group!r}) is at hand in another thread: give each thread its own"
             )
         self._thread = get_ident()
+        self._note_thread()
 
     def _next_event(self, timeout: float | None) -> Event | None:
         if get_ident() != self._thread:

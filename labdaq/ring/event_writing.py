@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labdaq.errors import BusyError, ClosedError, LayoutError, SpanError
+from labdaq.errors import BusyError, ClosedError, LabdaqError, LayoutError, SpanError
 from labdaq.ring import words as w
+from labdaq.ring.blocking_steps import reserve
 from labdaq.ring.participants import Participant, places
 from labdaq.ring.spans import NATIVE, Array, Span, whole_frames
-from labdaq.ring.writing_steps import commit, commit_event, describe_events, next_counter, reserve
+from labdaq.ring.writing_steps import commit, commit_event, describe_events, next_counter
 
 if TYPE_CHECKING:
     from labdaq.ring.core import RingCore
@@ -73,6 +74,8 @@ class EventWriter(Participant):
         try:
             start = self._claim(count, timeout)
             return WriteEvent(self, start, asked_ns) if n is None else EventSpan(self, start, start + count, asked_ns)
+        except LabdaqError:
+            raise
         except BaseException:
             self._give_up()
             raise
@@ -144,6 +147,8 @@ class EventWriter(Participant):
             if deadtime is None:
                 deadtime = self._deadtime(now_ns - asked_ns, now_ns)
             self._commit(start, counter, now_ns if timestamp_ns is None else timestamp_ns, deadtime, now_ns)
+        except LabdaqError:
+            raise
         except BaseException:
             self._give_up()
             raise

@@ -56,7 +56,7 @@ def is_users(plane: str) -> bool:
     return plane != DATA and not plane.startswith(".")
 
 
-def checked_plane_name(name: str) -> str:
+def checked_plane_name(name: Any) -> str:
     """A name that users may give to a plane.
 
     Raises

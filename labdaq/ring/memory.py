@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from labdaq.ring import words as w
@@ -40,6 +41,21 @@ class Plane:
         self.frozen: Array = self.array.view()
         self.frozen.flags.writeable = False
         self._rows_last = layout.lanes > 1
+        self.flat_nbytes = rows * self.frame_nbytes
+        self._flat: tuple[dict[type, Array | None], dict[type, Array | None]] = ({}, {})
+
+    def flat(self, dtype: type, *, writable: bool) -> Array | None:
+        """All the memory as one scalar type, 1-D; None where that does not go. Made once per type."""
+        views = self._flat[writable]
+        if dtype not in views:
+            views[dtype] = self._viewed_as(dtype, writable)
+        return views[dtype]
+
+    def _viewed_as(self, dtype: type, writable: bool) -> Array | None:
+        if self._rows_last or not issubclass(dtype, np.number) or self.flat_nbytes % np.dtype(dtype).itemsize:
+            return None
+        flat: Array = (self.array if writable else self.frozen).reshape(-1).view(dtype)
+        return flat
 
     def parts(self, start: int, count: int, *, writable: bool) -> list[Array]:
         """The one or two arrays that are the frames from ``start`` on."""

@@ -7,10 +7,11 @@ import numpy as np
 
 from labdaq.errors import EndOfDataError, LayoutError
 from labdaq.ring import words as w
+from labdaq.ring.blocking_steps import await_frames
 from labdaq.ring.event_reading import Event
 from labdaq.ring.layout import DATA, FLAGS_PLANE
 from labdaq.ring.memory import Memory
-from labdaq.ring.observing_steps import await_frames, count_torn, note_seen, oldest_safe
+from labdaq.ring.observing_steps import count_torn, note_seen, oldest_safe
 from labdaq.ring.participants import Participant
 from labdaq.ring.sequence_table import _claimed_end as claimed_end
 from labdaq.ring.spans import Array, whole_frames

@@ -5,12 +5,11 @@ asks afterwards how much of it was: what lies behind the oldest safe frame then 
 """
 
 from labdaq.native import jit
-from labdaq.native.atomics import add, fence, load, load32, peek, store
-from labdaq.native.clocks import monotonic_ns
+from labdaq.native.atomics import fence, load, peek, store
 from labdaq.ring import words as w
 from labdaq.ring.reading_steps import last_frame, nothing_more
 from labdaq.ring.sequencer import claimed_end
-from labdaq.ring.waiting import count, nap, note_wait
+from labdaq.ring.waiting import count
 
 
 @jit
@@ -21,8 +20,9 @@ def oldest_safe(block: int) -> int:
 
 
 @jit
-def _available(handle: int, block: int, position: int, least: int) -> int:
+def try_see(handle: int, position: int, least: int) -> int:
     """How many frames can be read from a position on; AGAIN while too few, OVER at the end."""
+    block = peek(handle + w.BLOCK)
     frontier = load(block + load(block + w.WRITERS) + w.FRONTIER)
     limit = min(frontier, last_frame(handle, block, position))
     if limit - position >= least:
@@ -31,29 +31,6 @@ def _available(handle: int, block: int, position: int, least: int) -> int:
     if last < 0 or last > frontier:
         return w.AGAIN
     return last - position if last > position else w.OVER
-
-
-@jit
-def await_frames(handle: int, position: int, least: int, wait_ns: int) -> int:
-    """Wait up to ``wait_ns`` until ``least`` frames can be seen from a position on, without claiming them.
-
-    Returns how many there are (fewer at the end of a sequence or of the ring), AGAIN, or OVER.
-    """
-    block = peek(handle + w.BLOCK)
-    found = _available(handle, block, position, least)
-    if found != w.AGAIN or wait_ns <= 0:
-        return found
-    since = monotonic_ns()
-    slept = 0
-    while found == w.AGAIN and slept == 0:
-        add(block + w.DATA_WAITERS, 1)
-        seen = load32(block + w.DATA_EVENT)
-        found = _available(handle, block, position, least)
-        if found == w.AGAIN:
-            slept = nap(block, w.DATA_EVENT, seen, since + wait_ns)
-        add(block + w.DATA_WAITERS, -1)
-    note_wait(handle, since)
-    return slept if found == w.AGAIN and slept != 0 else found
 
 
 @jit

@@ -24,6 +24,7 @@ from labdaq.ring.sequencer import owner_of, record_address, state_of
 
 if TYPE_CHECKING:
     from labdaq.ring.core import RingCore
+    from labdaq.ring.memory import Memory
 
 __all__ = ["ROLE_NAMES", "Participant", "Place", "close_all", "enrol", "places"]
 
@@ -144,6 +145,8 @@ class Participant:
     """
 
     _role = w.OBSERVER
+    _memory: "Memory"
+    _needs_memory = True  # else the ring may be sized after it is made
 
     def __init__(self, core: "RingCore", *, sequencer: int = 0, label: str = "") -> None:
         self._core = core
@@ -171,7 +174,13 @@ class Participant:
         handle[w.SPINS >> 3] = _default_spins()
         handle[w.LIMIT_EPOCH >> 3] = handle[w.ADOPTED >> 3] = handle[w.START >> 3] = -1
         handle[_IN_USE] = 0
-        self._remap()
+        self._memory: Any = None
+        if self._needs_memory or self._core.has_memory:
+            self._remap()
+
+    def _note_thread(self) -> None:
+        """Whose spans these are from now on: a resize by the same thread would wait for itself."""
+        self._place[w.P_THREAD] = threading.get_native_id()
 
     def _remap(self) -> None:
         """Look at the ring's memory of today; after a resize it is elsewhere."""

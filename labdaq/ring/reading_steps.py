@@ -3,9 +3,8 @@
 The rules of :mod:`labdaq.ring.writing_steps` hold here too.
 """
 
-from labdaq.native import jit
-from labdaq.native.atomics import add, compare_and_swap, load, load32, pause, peek, poke, publish
-from labdaq.native.clocks import monotonic_ns
+from labdaq.native import inlined, jit
+from labdaq.native.atomics import load, peek, poke
 from labdaq.ring import words as w
 from labdaq.ring.sequencer import (
     adopt,
@@ -19,7 +18,7 @@ from labdaq.ring.sequencer import (
     state_of,
     ticket_at,
 )
-from labdaq.ring.waiting import count, count_span, nap, note_wait, wake
+from labdaq.ring.waiting import count, count_span, wake
 
 
 @jit
@@ -28,7 +27,7 @@ def sequence_address(block: int, number: int) -> int:
     return block + load(block + w.SEQUENCES) + (number % w.SEQUENCE_SLOTS) * w.SEQUENCE_NBYTES
 
 
-@jit
+@inlined
 def border_after(block: int, frame: int) -> int:
     """The first frame of the sequence that follows the one with this frame; HORIZON when none does."""
     if load(block + w.LAST_BEGIN) <= frame:
@@ -43,7 +42,7 @@ def border_after(block: int, frame: int) -> int:
     return border
 
 
-@jit
+@inlined
 def last_frame(handle: int, block: int, position: int) -> int:
     """Where the sequence at a position ends, as far as that is known now; HORIZON when it is not."""
     border = border_after(block, position)
@@ -68,7 +67,7 @@ def nothing_more(handle: int, block: int, position: int) -> int:
     return -1
 
 
-@jit
+@inlined
 def try_acquire(handle: int, least: int, most: int) -> int:
     """Claim frames to read: the first, or AGAIN, OVER, FULL, MOVED.
 
@@ -103,7 +102,7 @@ def try_acquire(handle: int, least: int, most: int) -> int:
             return start
 
 
-@jit
+@inlined
 def _claim(handle: int, block: int, group: int, claims: int, limit: int, least: int, most: int) -> int:
     """Claim, unless the data memory was replaced: every replacement raises the epoch."""
     owner = peek(handle + w.OWNER)
@@ -149,45 +148,6 @@ def _may_get_more(handle: int, block: int, group: int) -> bool:
 def participant_address(block: int, number: int) -> int:
     """Where the participant with a number (from 1) stands."""
     return block + load(block + w.PARTICIPANTS) + (number - 1) * w.PARTICIPANT_NBYTES
-
-
-@jit
-def acquire(handle: int, least: int, most: int, wait_ns: int) -> int:
-    """Claim frames to read, waiting up to ``wait_ns`` for them: the first. The end is in the handle.
-
-    The handle stays IN_USE until the caller has read END and sets that word back to 0.
-    """
-    if not compare_and_swap(handle + w.IN_USE, 0, 1):
-        return w.BUSY
-    start = try_acquire(handle, least, most)
-    if start == w.AGAIN and wait_ns > 0:
-        start = _await_frames(handle, least, most, wait_ns)
-    if start < 0:
-        publish(handle + w.IN_USE, 0)
-    return start
-
-
-@jit
-def _await_frames(handle: int, least: int, most: int, wait_ns: int) -> int:
-    since = monotonic_ns()
-    start = w.AGAIN
-    for i in range(peek(handle + w.SPINS)):
-        pause()
-        if i & 15 == 15:
-            start = try_acquire(handle, least, most)
-            if start != w.AGAIN:
-                return start
-    block = peek(handle + w.BLOCK)
-    slept = 0
-    while start == w.AGAIN and slept == 0:
-        add(block + w.DATA_WAITERS, 1)
-        seen = load32(block + w.DATA_EVENT)
-        start = try_acquire(handle, least, most)
-        if start == w.AGAIN:
-            slept = nap(block, w.DATA_EVENT, seen, since + wait_ns)
-        add(block + w.DATA_WAITERS, -1)
-    note_wait(handle, since)
-    return slept if start == w.AGAIN and slept != 0 else start
 
 
 @jit

@@ -1,17 +1,19 @@
 """Reading sequences, span by span: with a guarantee (writers wait) or without (what is missed is told)."""
 
 from collections.abc import Generator, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from labdaq.errors import ClosedError, EndOfDataError, LabdaqError, NotFoundError, SpanError
 from labdaq.ring import groups, sequence_table
 from labdaq.ring import words as w
+from labdaq.ring.blocking_steps import acquire, await_frames
 from labdaq.ring.layout import DATA
-from labdaq.ring.observing_steps import await_frames, count_torn, note_seen, oldest_safe
+from labdaq.ring.observing_steps import count_torn, note_seen, oldest_safe
 from labdaq.ring.participants import Participant
-from labdaq.ring.reading_steps import acquire, release
+from labdaq.ring.reading_steps import release
 from labdaq.ring.sequence_table import Header, Setup
 from labdaq.ring.spans import Array, Form, Span, whole_frames
 from labdaq.ring.tensor import Tensor
@@ -32,6 +34,7 @@ class SequenceReader(Participant):
     """
 
     _role = w.SEQUENCE_READER
+    _needs_memory = False
 
     def __init__(self, core: "RingCore", *, guarantee: bool, whence: "str | int", copy: bool = True) -> None:
         self._closed = True
@@ -88,6 +91,9 @@ class SequenceReader(Participant):
         setup = sequence_table.find(self._core.control, number)
         if setup is None:
             return self.next_sequence(timeout)
+        self._note_thread()
+        if self._memory is None:
+            self._remap()
         self._next_number = number + 1
         self._left = setup
         return ReadSequence(self, setup)
@@ -441,6 +447,10 @@ class ObservedSpan(ReadSpan):
             self._copies = (self._start, copies)
             self._start += self._torn * self._form.frame
         return self
+
+    def data_view(self, dtype: DTypeLike = np.uint8, shape: Any = None) -> Array:
+        """See :meth:`Span.data_view`; of the copy, where there is one."""
+        return super().data_view(dtype, shape) if self._copies is None else self._view_as(dtype, shape)
 
     def _raw(self) -> Array:
         if self._copies is None:

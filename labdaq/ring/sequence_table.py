@@ -146,8 +146,9 @@ def find(control: Control, number: int) -> Setup | None:
             ("row", w.Q_ROW),
         )
     }
-    # who recycles an entry takes the number away first: if it is still there, all that was read is whole
-    if control.at(entry + w.Q_NUMBER) != number:
+    # who recycles an entry takes the number away first, and who writes over a text announces it by the head:
+    # if both are as they were, all that was read is whole
+    if control.at(entry + w.Q_NUMBER) != number or control[w.ARENA_HEAD] > position + w.ARENA_SIZE:
         return None
     setup = json.loads(raw[:nbytes])
     return Setup(
@@ -264,8 +265,8 @@ def _arena_start(head: int, nbytes: int) -> int:
 def _write_arena(control: Control, raw: bytes) -> int:
     position = _arena_start(control[w.ARENA_HEAD], len(raw))
     start = control[w.ARENA] + position % w.ARENA_SIZE
+    control[w.ARENA_HEAD] = position + len(raw)  # first: those who read what was there must know
     control.bytes[start : start + len(raw)] = raw
-    control[w.ARENA_HEAD] = position + len(raw)
     return position
 
 

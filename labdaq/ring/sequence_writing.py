@@ -4,17 +4,19 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from labdaq.errors import BusyError, ClosedError, LayoutError, SpanError
 from labdaq.ring import recovery, sequence_table
 from labdaq.ring import words as w
+from labdaq.ring.blocking_steps import reserve
 from labdaq.ring.layout import checked_plane, checked_plane_name, is_users
 from labdaq.ring.participants import Participant, places
 from labdaq.ring.sequence_table import Header
 from labdaq.ring.spans import Form, Span, whole_frames
 from labdaq.ring.tensor import Tensor
-from labdaq.ring.writing_steps import commit, commit_short, reserve
+from labdaq.ring.writing_steps import commit, commit_short
 
 if TYPE_CHECKING:
     from labdaq.ring.core import RingCore
@@ -34,6 +36,7 @@ class RingWriter(Participant):
     """
 
     _role = w.EXCLUSIVE_WRITER
+    _needs_memory = False
 
     def __init__(self, core: "RingCore") -> None:
         self._sequence: WriteSequence | None = None
@@ -84,6 +87,8 @@ class RingWriter(Participant):
         self._check_usable()
         if self._sequence is not None:
             raise BusyError(f"sequence {self._sequence.name!r} of ring {self._core.name!r} is open: end it first")
+        self._note_thread()
+        self._remap()  # where there is no memory yet, nothing begins
         form, frame_of = self._form_of(tensor)
         plane_types = self._declare_planes(planes or {}, form.frame, timeout)
         setup = {"name": str(name), "tensor": frame_of.to_dict() if frame_of else None, "planes": plane_types}
@@ -173,7 +178,7 @@ def _json(value: dict[str, Any]) -> bytes:
 
 
 def _checked_time_tag(time_tag: Any) -> int:
-    if int(time_tag) != time_tag or not -(1 << 63) <= time_tag < 1 << 63:
+    if not isinstance(time_tag, int | np.integer) or not -(1 << 63) <= time_tag < 1 << 63:
         raise LayoutError(f"time tag {time_tag!r} is no 64-bit integer")
     return int(time_tag)
 

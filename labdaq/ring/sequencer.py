@@ -17,7 +17,7 @@ Invariants
 * A *frozen* record at HEAD keeps anyone from claiming, and breaks the swaps of those about to.
 """
 
-from labdaq.native import jit
+from labdaq.native import inlined, jit
 from labdaq.native.atomics import compare_and_swap, load, peek, poke
 from labdaq.native.clocks import coarse_ns
 from labdaq.native.faults import fault_point
@@ -26,50 +26,50 @@ from labdaq.ring import words as w
 _HIGH_BITS = 64 - w.END_BITS
 
 
-@jit
+@inlined
 def record(end: int, owner: int, state: int) -> int:
     """The word of a claim."""
     return (end & w.END_MASK) | (owner << w.END_BITS) | (state << 62)
 
 
-@jit
+@inlined
 def state_of(word: int) -> int:
     """FINISHED, CLAIMED, ORPHANED or FROZEN."""
     return (word >> 62) & 3
 
 
-@jit
+@inlined
 def owner_of(word: int) -> int:
     """The participant who holds the claim."""
     return (word >> w.END_BITS) & w.OWNER_MASK
 
 
-@jit
+@inlined
 def distance(later: int, earlier: int) -> int:
     """From one end to another, where either may have passed 2**52 (upper bits are ignored)."""
     return ((later - earlier) << _HIGH_BITS) >> _HIGH_BITS
 
 
-@jit
+@inlined
 def record_address(sequencer: int, claims: int, ticket: int) -> int:
     """Where the record of a ticket stands."""
     return sequencer + w.RECORDS + 8 * (ticket & (claims - 1))
 
 
-@jit
+@inlined
 def stamp_address(sequencer: int, claims: int, ticket: int) -> int:
     """Where the time of a claim stands (coarse monotonic clock, ns)."""
     return sequencer + w.RECORDS + 8 * claims + 8 * (ticket & (claims - 1))
 
 
-@jit
+@inlined
 def full_end(sequencer: int, word: int) -> int:
     """The 64-bit end of a record that is not reused: near the frontier, so its upper bits are known."""
     frontier = load(sequencer + w.FRONTIER)
     return frontier + distance(word, frontier)
 
 
-@jit
+@inlined
 def next_ticket(sequencer: int, claims: int) -> int:
     """The ticket that the next claim will take, after helping HEAD on."""
     while True:
@@ -83,14 +83,14 @@ def next_ticket(sequencer: int, claims: int) -> int:
         compare_and_swap(sequencer + w.HEAD, ticket, ticket + 1)
 
 
-@jit
+@inlined
 def claimed_end(sequencer: int, claims: int) -> int:
     """The end of the newest claim, finished or not."""
     ticket = next_ticket(sequencer, claims)
     return full_end(sequencer, load(record_address(sequencer, claims, ticket - 1)))
 
 
-@jit
+@inlined
 def claim(
     sequencer: int,
     claims: int,
@@ -142,7 +142,7 @@ def claim(
             return start
 
 
-@jit
+@inlined
 def advance(sequencer: int, claims: int) -> int:
     """Move the frontier over finished claims; 1 when it moved. Anyone may call this at any time."""
     moved = 0
@@ -166,7 +166,7 @@ def advance(sequencer: int, claims: int) -> int:
         moved = 1
 
 
-@jit
+@inlined
 def finish(sequencer: int, claims: int, ticket: int, owner: int) -> int:
     """End a claim of one's own: 1 when the frontier moved, 0 when not, LOST when somebody took it over."""
     address = record_address(sequencer, claims, ticket)
@@ -267,7 +267,7 @@ def adopt(sequencer: int, claims: int, owner: int, handle: int) -> int:
     return w.AGAIN
 
 
-@jit
+@inlined
 def ticket_at(handle: int, claims: int, start: int) -> int:
     """The ticket of the open claim of this handle that begins at a frame, -1 for none.
 

@@ -170,7 +170,8 @@ class Span:
     @property
     def data(self) -> Array:
         """The frames, ``(nframe, *shape)`` of the dtype of the sequence or ring; ringlets come first."""
-        return self._form.view(self._raw())
+        form = self._form
+        return self._raw() if form.is_native else form.view(self._raw())
 
     def data_view(self, dtype: DTypeLike = np.uint8, shape: Any = None) -> Array:
         """The bytes of the span as another dtype.
@@ -192,9 +193,19 @@ class Span:
         LayoutError
             When the size does not fit.
         """
+        if shape is None and type(dtype) is type:  # the common case: one look-up, one slice
+            whole = self._memory.data.flat(dtype, writable=self._writable)
+            if whole is not None and self._is_open:
+                plane = self._memory.data
+                begin = self._start % plane.slots * plane.frame_nbytes
+                end = begin + (self._end - self._start) * plane.frame_nbytes
+                size = whole.itemsize
+                if end <= plane.flat_nbytes and begin % size == 0 and end % size == 0:
+                    return whole[begin // size : end // size]
+        return self._view_as(dtype, shape)
+
+    def _view_as(self, dtype: DTypeLike, shape: Any) -> Array:
         raw = self._raw()
-        if dtype is np.uint8 and shape is None and self._form.is_native and raw.dtype == np.uint8:
-            return raw
         wanted = checked_dtype(dtype)
         if self._memory.nringlet == 1:
             raw = raw.reshape(-1)

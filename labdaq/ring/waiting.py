@@ -5,14 +5,14 @@ time that it was given is over, or when a signal came. So Python looks at deadli
 dead between short sleeps, and nothing needs a thread to be woken.
 """
 
-from labdaq.native import jit
+from labdaq.native import inlined, jit
 from labdaq.native.atomics import add32, load, peek, poke
 from labdaq.native.clocks import monotonic_ns
 from labdaq.native.futex import HAS_FUTEX, INTERRUPTED, futex_wait, futex_wake
 from labdaq.ring import words as w
 
 
-@jit
+@inlined
 def wake(block: int, event: int) -> None:
     """Wake all who sleep on an event; costs one load when nobody does."""
     if load(block + event + 8) > 0:
@@ -39,7 +39,7 @@ def note_wait(handle: int, since_ns: int) -> None:
     poke(me + w.P_WAIT_NS, peek(me + w.P_WAIT_NS) + monotonic_ns() - since_ns)
 
 
-@jit
+@inlined
 def count_span(handle: int, frames: int) -> None:
     """One more span, of so many frames."""
     me = peek(handle + w.PARTICIPANT)

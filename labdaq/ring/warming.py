@@ -5,6 +5,7 @@ from typing import Any, get_type_hints
 
 from labdaq.native import clocks, futex
 from labdaq.ring import (
+    blocking_steps,
     control,
     observing_steps,
     reading_steps,
@@ -24,6 +25,7 @@ _MODULES: tuple[ModuleType, ...] = (
     writing_steps,
     reading_steps,
     observing_steps,
+    blocking_steps,
     control,
     sequence_table,
 )

@@ -8,24 +8,19 @@ A handle is used by one thread at a time: it is marked IN_USE during the step, a
 instead of the other's result. Several claims may be open; they are told apart by their first frame.
 """
 
-from labdaq.native import jit
+from labdaq.native import inlined, jit
 from labdaq.native.atomics import (
     add,
-    compare_and_swap,
     fill_bytes,
     load,
-    load32,
-    pause,
     peek,
     poke,
     poke_f64,
-    publish,
     store,
 )
-from labdaq.native.clocks import monotonic_ns
 from labdaq.ring import words as w
 from labdaq.ring.sequencer import advance, claim, end_of, finish, give_back, ticket_at
-from labdaq.ring.waiting import count_span, nap, note_wait, wake
+from labdaq.ring.waiting import count_span, wake
 
 
 @jit
@@ -46,7 +41,7 @@ def oldest_needed(block: int) -> int:
     return needed
 
 
-@jit
+@inlined
 def try_reserve(handle: int, count: int) -> int:
     """Claim ``count`` frames to write: the first, or AGAIN, FULL, MOVED, EXHAUSTED, or OVER (the ring has ended)."""
     block = peek(handle + w.BLOCK)
@@ -75,43 +70,7 @@ def try_reserve(handle: int, count: int) -> int:
         is_fresh = True
 
 
-@jit
-def reserve(handle: int, count: int, wait_ns: int) -> int:
-    """Claim frames to write, waiting up to ``wait_ns`` for room: the first."""
-    if not compare_and_swap(handle + w.IN_USE, 0, 1):
-        return w.BUSY
-    start = try_reserve(handle, count)
-    if start == w.AGAIN and wait_ns > 0:
-        start = _await_room(handle, count, wait_ns)
-    publish(handle + w.IN_USE, 0)
-    return start
-
-
-@jit
-def _await_room(handle: int, count: int, wait_ns: int) -> int:
-    start = w.AGAIN
-    since = monotonic_ns()
-    for i in range(peek(handle + w.SPINS)):
-        pause()
-        if i & 15 == 15:
-            start = try_reserve(handle, count)
-            if start != w.AGAIN:
-                return start
-    block = peek(handle + w.BLOCK)
-    slept = 0
-    while start == w.AGAIN and slept == 0:
-        add(block + w.SPACE_WAITERS, 1)
-        seen = load32(block + w.SPACE_EVENT)
-        # looked at once more after the waker can see us: no wake-up is lost
-        start = try_reserve(handle, count)
-        if start == w.AGAIN:
-            slept = nap(block, w.SPACE_EVENT, seen, since + wait_ns)
-        add(block + w.SPACE_WAITERS, -1)
-    note_wait(handle, since)
-    return slept if start == w.AGAIN and slept != 0 else start
-
-
-@jit
+@inlined
 def _mark_filled(handle: int, block: int, start: int, kept: int, end: int) -> None:
     """Set the flags of a claim. Those of filled frames are 0 anyway as long as no frame was ever voided."""
     if kept < end:

@@ -7,8 +7,9 @@ loops are also the example of how compiled code uses a ring: a handle's address,
 from labdaq.native import jit
 from labdaq.native.atomics import add, load, peek, poke
 from labdaq.ring import words as w
-from labdaq.ring.reading_steps import acquire, release
-from labdaq.ring.writing_steps import commit, reserve
+from labdaq.ring.blocking_steps import acquire, reserve
+from labdaq.ring.reading_steps import release
+from labdaq.ring.writing_steps import commit
 
 __all__ = ["BAD", "READ", "check_numbers", "write_numbers"]
 

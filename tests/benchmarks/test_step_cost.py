@@ -15,8 +15,9 @@ import labdaq
 from labdaq.native import jit
 from labdaq.native.atomics import publish
 from labdaq.ring import words as w
-from labdaq.ring.reading_steps import acquire, release
-from labdaq.ring.writing_steps import commit, reserve
+from labdaq.ring.blocking_steps import acquire, reserve
+from labdaq.ring.reading_steps import release
+from labdaq.ring.writing_steps import commit
 from tests.benchmarks.harness import cpu_us_per_call, line, report
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]

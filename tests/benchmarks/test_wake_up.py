@@ -21,8 +21,9 @@ from labdaq.native.atomics import peek, poke, publish
 from labdaq.native.clocks import monotonic_ns
 from labdaq.native.futex import HAS_FUTEX, futex_wait
 from labdaq.ring import words as w
-from labdaq.ring.reading_steps import acquire, release
-from labdaq.ring.writing_steps import commit, reserve
+from labdaq.ring.blocking_steps import acquire, reserve
+from labdaq.ring.reading_steps import release
+from labdaq.ring.writing_steps import commit
 from tests.benchmarks.harness import SPAWN, in_turns, median, median_ratio, report
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]

@@ -1,5 +1,6 @@
 """Rings of bytes and of samples, written in sequences and read span by span."""
 
+import gc
 import json
 import threading
 import time
@@ -9,7 +10,15 @@ import numpy as np
 import pytest
 
 import labdaq
-from labdaq.errors import BusyError, ClosedError, EndOfDataError, LayoutError, NotFoundError, SpanError, WaitTimeoutError
+from labdaq.errors import (
+    BusyError,
+    ClosedError,
+    EndOfDataError,
+    LayoutError,
+    NotFoundError,
+    SpanError,
+    WaitTimeoutError,
+)
 
 
 @pytest.fixture
@@ -108,6 +117,12 @@ def test_a_ring_without_memory_says_what_to_do():
         with ring.begin_writing() as writer, pytest.raises(SpanError, match="resize"):
             writer.begin_sequence()
         assert [list(sequence.read(4)) for sequence in ring.read()] == []
+    with labdaq.Ring() as ring, ring.begin_writing() as writer:
+        ring.resize(4, 16)
+        with writer.begin_sequence() as sequence:
+            fill(sequence, [1], gulp=4)
+    with labdaq.Ring(dtype="f4") as ring, pytest.raises(SpanError, match="resize"):
+        ring.writer()
 
 
 def test_a_reader_may_come_before_memory_and_data():
@@ -197,7 +212,7 @@ class TestTensors:
             (found,) = [[(s.frame_offset, s.data.copy()) for s in q.read(10)] for q in ring.read(guarantee=how)]
             # 30.6 frames are left: the first which is whole begins a span
             assert [offset for offset, _ in found] == [69, 79, 89, 99]
-            assert np.concatenate([frames for _, frames in found]).tobytes() == data[69:].tobytes()
+            assert b"".join(frames.tobytes() for _, frames in found) == data[69:].tobytes()
         assert found[0][1].dtype == np.dtype(stored)
 
     def test_a_partly_overwritten_frame_is_passed_over(self):
@@ -213,7 +228,13 @@ class TestTensors:
                 assert found == [([16, 17, 18], 16), ([19], 0)]
 
     def test_the_description_is_there_for_readers(self, ring):
-        tensor = {"dtype": "ci8", "shape": (2, 3), "labels": ["pol", "fine"], "scales": [None, (0, 1)], "units": [None, "Hz"]}
+        tensor = {
+            "dtype": "ci8",
+            "shape": (2, 3),
+            "labels": ["pol", "fine"],
+            "scales": [None, (0, 1)],
+            "units": [None, "Hz"],
+        }
         with ring.begin_writing() as writer, writer.begin_sequence(tensor=tensor):
             pass
         for sequence in ring.read():
@@ -322,13 +343,11 @@ class TestRinglets:
                     with sequence.reserve(10) as span:
                         assert span.data.shape == span.data_view("u1").shape == (3, 10)
                         span.data_view(np.int16)[...] = np.arange(15).reshape(3, 5) + 100 * number
-            for how in (True, False):
-                (found,) = [[s.data_view("i2").copy() for s in q.read(10)] for q in ring.read(guarantee=how)]
-                assert [len(lane) for frames in found for lane in frames] == [5] * 9 + [2] * 3
-
-            found = np.concatenate(found, axis=1).view("u1")
             whole = [np.arange(15, dtype="i2").reshape(3, 5) + np.int16(100 * number) for number in range(9)]
-            assert np.array_equal(found, np.concatenate(whole, axis=1).view("u1")[:, -35:][:, : found.shape[1]])
+            for how in (True, False):
+                (found,) = [[s.data.copy() for s in q.read(10)] for q in ring.read(guarantee=how)]
+                assert [frames.shape for frames in found] == [(3, 10)] * 3 + [(3, 5)]
+                assert np.array_equal(np.concatenate(found, axis=1), np.concatenate(whole, axis=1).view("u1")[:, -35:])
 
     def test_tensors_in_lanes(self):
         with labdaq.Ring() as ring:
@@ -639,8 +658,7 @@ class TestWaiting:
             failed = []
 
             def blocked():
-                with pytest.raises((WaitTimeoutError, ClosedError)):
-                    sequence.reserve(64, timeout=5)
+                sequence.reserve(64, timeout=10).void()
 
             def read():
                 try:
@@ -656,7 +674,6 @@ class TestWaiting:
                 thread.start()
             threads[0].join(10)
             assert time.monotonic() - start < 4
-            ring.end()
             threads[1].join(10)
         assert "deadlock" in failed[0]
 
@@ -688,6 +705,7 @@ class TestWhoMay:
         fill(sequence, [1])
         sequence.reserve(16)
         del writer, sequence
+        gc.collect()  # they hold each other
         with ring.begin_writing():
             pass
         for reading in ring.read():
