@@ -5,6 +5,7 @@ The public face is :class:`labdaq.Ring`; this is what stands behind it and behin
 
 import contextlib
 import logging
+import multiprocessing.util
 import os
 import threading
 import time
@@ -99,6 +100,8 @@ class RingCore:
         self._finalizer = weakref.finalize(
             self, _detach, self.control, self.space, self.token, self._place, os.getpid()
         )
+        if multiprocessing.parent_process() is not None:  # such children leave without Python's own last rites
+            multiprocessing.util.Finalize(self, self._finalizer, exitpriority=0)
 
     def check_open(self) -> None:
         """Raise unless this process may use the ring."""

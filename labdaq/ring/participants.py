@@ -174,7 +174,7 @@ class Participant:
         handle[w.SPINS >> 3] = _default_spins()
         handle[w.LIMIT_EPOCH >> 3] = handle[w.ADOPTED >> 3] = handle[w.START >> 3] = -1
         handle[_IN_USE] = 0
-        self._memory: Any = None
+        self._is_mapped = False
         if self._needs_memory or self._core.has_memory:
             self._remap()
 
@@ -185,6 +185,7 @@ class Participant:
     def _remap(self) -> None:
         """Look at the ring's memory of today; after a resize it is elsewhere."""
         self._memory = self._core.current_memory()
+        self._is_mapped = True
         self._memory.fill_handle(self._handle)
 
     # ------------------------------------------------------------------------------------- waiting

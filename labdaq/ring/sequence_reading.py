@@ -92,7 +92,7 @@ class SequenceReader(Participant):
         if setup is None:
             return self.next_sequence(timeout)
         self._note_thread()
-        if self._memory is None:
+        if not self._is_mapped:
             self._remap()
         self._next_number = number + 1
         self._left = setup
