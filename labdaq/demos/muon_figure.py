@@ -107,10 +107,17 @@ def _draw_times(axes: Any, times_us: npt.NDArray[np.float64], fit: LifetimeFit) 
     axes.set_title(f"{len(times_us)} decay times", loc="left")
     handles, labels = axes.get_legend_handles_labels()
     order = np.argsort([not label.startswith("data") for label in labels], kind="stable")
-    axes.legend([handles[i] for i in order], [labels[i] for i in order], fontsize=11, frameon=False, loc="upper right")
     minus, plus = fit.tau_error_minus_us, fit.tau_error_plus_us
-    value = rf"$\tau = {fit.tau_us:.2f}\,_{{-{minus:.2f}}}^{{+{plus:.2f}}}$ µs"
-    axes.text(0.34, 0.45, value, transform=axes.transAxes, fontsize=18, color=_ORANGE)
+    value = rf"$\tau = {fit.tau_us:.2f}\,_{{-{minus:.2f}}}^{{+{plus:.2f}}}$ µs"  # in the legend nothing lies on data
+    legend = axes.legend(
+        [handles[i] for i in order],
+        [labels[i] for i in order],
+        title=value,
+        title_fontsize=18,
+        fontsize=11,
+        frameon=False,
+    )
+    legend.get_title().set_color(_ORANGE)
 
 
 def _draw_pulls(axes: Any, times_us: npt.NDArray[np.float64], fit: LifetimeFit) -> None:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 
 import labdaq
@@ -144,4 +144,4 @@ def test_compiled_functions_divide_by_zero_like_numpy():
     def ratio(a, b):
         return a / b
 
-    assert numpy.isinf(ratio(1.0, 0.0))
+    assert np.isinf(ratio(1.0, 0.0))

@@ -175,7 +175,7 @@ def test_nothing_torn_is_given_out_under_a_fast_writer(copy):
                 is_torn = bool((data != data[0]).any()) or int(data[0]) != event.index
                 seen[0] += 1
                 if copy or event.valid():
-                    torn[0] += is_torn or event.counter != event.index and event.valid()
+                    torn[0] += is_torn or (event.counter != event.index and event.valid())
 
         thread = threading.Thread(target=observe)
         thread.start()

@@ -120,7 +120,7 @@ def in_child(work):
         finally:
             os._exit(0)
     os.close(there)
-    with open(here) as answer:
+    with os.fdopen(here) as answer:
         text = answer.read()
     os.waitpid(pid, 0)
     return text
@@ -282,7 +282,8 @@ def test_an_interpreter_ends_with_everything_running(ending):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
 def test_a_program_that_is_interrupted_while_it_waits_leaves_nothing():
-    code = "import labdaq; r = labdaq.Ring(dtype='i8', capacity=2, space='shared'); print(r._core.token, flush=True); r.reader().read()"
+    make = "import labdaq; ring = labdaq.Ring(dtype='i8', capacity=2, space='shared')"
+    code = f"{make}; print(ring._core.token, flush=True); ring.reader().read()"
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     token = child.stdout.readline().strip()
     time.sleep(0.2)

@@ -138,9 +138,12 @@ def test_while_others_read_and_write():
 def test_two_who_resize_at_once_both_get_what_they_need():
     with labdaq.Ring() as ring:
         ring.resize(1, 10)
-        threads = [
-            threading.Thread(target=lambda i=i: [ring.resize(i + n, 100 * n + i) for n in range(1, 8)]) for i in range(4)
-        ]
+
+        def enlarge(i):
+            for n in range(1, 8):
+                ring.resize(i + n, 100 * n + i)
+
+        threads = [threading.Thread(target=enlarge, args=(i,)) for i in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

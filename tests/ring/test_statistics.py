@@ -38,11 +38,13 @@ def test_numbers_balance(ring):
         found = ring.statistics()
         held.commit()
     observer.close()
-    assert (found.name, found.space, found.capacity, found.frame_nbytes, found.state) == ("counted", "system", 8, 16, "open")
+    assert (found.name, found.space, found.state) == ("counted", "system", "open")
+    assert (found.capacity, found.frame_nbytes) == (8, 16)
     assert (found.frames_written, found.voided, found.frames_reserved, found.frames_read) == (11, 1, 1, 6)
     assert found.fill == pytest.approx(7 / 8)
     (group,) = found.groups
-    assert (group.name, group.declared, group.members, group.frames, group.lag, group.open_claims) == ("g", False, 1, 6, 7, 0)
+    assert (group.name, group.declared, group.members) == ("g", False, 1)
+    assert (group.frames, group.lag, group.open_claims) == (6, 7, 0)
     assert [(one.name, one.role, one.frames, one.spans) for one in found.writers] == [("w", "writer", 11, 12)]
     assert [(one.name, one.role, one.group, one.lag) for one in found.readers] == [("r", "reader", "g", 7)]
     assert [(one.role, one.frames, one.skipped, one.lag) for one in found.observers] == [("observer", 1, 5, 7)]
@@ -55,7 +57,7 @@ def test_what_was_lost_is_counted(ring):
             writer.put([number, 0])
     with ring.reader("g") as reader:
         assert ring.statistics().missed == 12
-        with pytest.raises(ZeroDivisionError), ring.reader("g") as other:
+        with pytest.raises(ZeroDivisionError), ring.reader("g") as other:  # noqa: PT012 - so is a filter that fails
             other.read()
             raise ZeroDivisionError
         assert reader.read().redelivered
@@ -98,7 +100,8 @@ def test_rates_of_a_new_ring_are_its_own():
 
 
 def test_a_claim_that_is_held_for_long_is_named_and_warned_about(ring, caplog):
-    with ring.writer(label="sleeper") as writer, ring.reader() as reader, caplog.at_level(logging.WARNING, "labdaq.ring"):
+    caplog.set_level(logging.WARNING, "labdaq.ring")
+    with ring.writer(label="sleeper") as writer, ring.reader() as reader:
         event = writer.reserve()
         assert ring.statistics().oldest_claim_age_s < 1
         with pytest.raises(labdaq.errors.WaitTimeoutError):
