@@ -107,6 +107,7 @@ def _settle_sequence_writer(core: "RingCore", place: Place) -> None:
     setup = sequence_table.find(control, number)
     if setup is not None and control.at(setup.address + w.Q_WRITER) == place.number:
         sequence_table.end(control, number, is_truncated=True)
+    core.end()  # nobody else writes, so readers would wait for ever
 
 
 def _settle_reader(core: "RingCore", place: Place) -> None:

@@ -328,6 +328,7 @@ class ReadSequence:
         while True:
             found = self._look_ahead(position, length, timeout)
             if found == w.OVER:
+                self._count_lost(asked)
                 return
             safe = oldest_safe(reader._core.control.address)
             if safe > position:  # the writers were faster
@@ -348,6 +349,13 @@ class ReadSequence:
             finally:
                 span.release()
             asked = position = position + step
+
+    def _count_lost(self, asked: int) -> None:
+        """The last frames of a sequence may be gone before any span could tell of it."""
+        reader = self._reader
+        end = sequence_table.end_of(reader._core.control, self._setup)
+        if end is not None and end > asked:
+            note_seen(reader._address, end, 0, (end - asked) // self._setup.frame, 0)
 
 
 class ReadSpan(Span):

@@ -1,5 +1,6 @@
 """Processes are killed, and the others neither stall nor lose nor see anything wrong."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from ast import literal_eval
 from pathlib import Path
 
 import pytest
+
+from labdaq import Ring
 
 VICTIMS = Path(__file__).parent / "victims.py"
 
@@ -38,3 +41,19 @@ def test_killed_at_random_nothing_is_lost_torn_or_hung(pytestconfig: pytest.Conf
     assert report["kills"] > 5 * seconds
     assert report["frames"] > 1000 * seconds
     assert (report["lost"], report["torn"], report["hung"]) == (0, 0, 0), report
+
+
+def test_readers_end_when_the_writer_of_sequences_is_gone() -> None:
+    with Ring() as ring:
+        ring.resize(8, 64)
+        writer = ring.begin_writing()
+        sequence = writer.begin_sequence("cut")
+        for _ in range(2):
+            with sequence.reserve(4) as span:
+                span.data[...] = 7
+        sequence.reserve(4)
+        del writer, sequence, span
+        gc.collect()  # the writer is forgotten, not closed
+        found = [(s.name, [int(x.data[0]) for x in s.read(4)], s.truncated) for s in ring.read()]
+        assert found == [("cut", [7, 7], True)]
+        assert ring.statistics().truncated == 1
