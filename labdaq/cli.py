@@ -69,11 +69,12 @@ def _options(
 @_plain_errors()
 def warm() -> None:
     """Compile everything now, so that nothing has to be compiled during a run."""
-    from labdaq import ring
+    from labdaq import kernels, ring
     from labdaq.native import cache_folder
 
     start = time.perf_counter()
     ring.warm()
+    kernels.warm()
     typer.echo(f"compiled in {time.perf_counter() - start:.1f} s, kept in {cache_folder()}")
 
 

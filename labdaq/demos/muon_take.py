@@ -5,8 +5,10 @@ holds no lock of Python's.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from labdaq.demos.team import Team
 from labdaq.errors import DataError
 from labdaq.files import Recording
 from labdaq.kernels import DOUBLE_PULSE, double_pulse_filter
-from labdaq.ring import Ring
+from labdaq.ring import EventReader, EventWriter, Ring
 from labdaq.sim import MuonDetector
 
 __all__ = ["DECAY", "Source", "Take", "take_data"]
@@ -79,19 +81,26 @@ def take_data(source: Source, *, events: int | None = None, find: Filter | None 
     with (
         Ring("waveforms", dtype=source.dtype, shape=source.shape, capacity=128) as waveforms,
         Ring("decays", dtype=DOUBLE_PULSE, shape=(), capacity=4096) as decays,
+        ExitStack() as wires,
     ):
-        waveforms.group("filter")  # declared before data flow, so that none passes unseen
+        # Everybody is in place before data flow: the groups, so that no event passes unseen; the writers,
+        # because one that came later would open its ring again after a failure has ended it.
+        waveforms.group("filter")
         decays.group("collect")
-
-        def stop() -> None:
-            waveforms.close()
-            decays.close()
+        inlet = wires.enter_context(waveforms.writer())
+        outlets = SimpleQueue[Any]()
+        for _ in range(_WORKERS):
+            outlets.put(wires.enter_context(decays.writer()))
 
         def acquire() -> None:
-            taken.append(_acquire(_shown(source, events, progress), waveforms))
+            taken.append(_acquire(_shown(source, events, progress), inlet))
 
         def select() -> None:
-            rejected.append(_select(waveforms, decays, find))
+            rejected.append(_select(waveforms.reader(group="filter"), outlets.get(), find))
+
+        def stop() -> None:
+            waveforms.end()
+            decays.end()
 
         with Team(stop) as team:
             team.start(acquire, then=waveforms.end)
@@ -106,26 +115,24 @@ def take_data(source: Source, *, events: int | None = None, find: Filter | None 
     return take
 
 
-def _acquire(source: Iterable[tuple[Any, int | None]], waveforms: Ring) -> int:
+def _acquire(source: Iterable[tuple[Any, int | None]], writer: EventWriter) -> int:
     """Fill the ring; the number of events."""
     events = 0
-    with waveforms.writer() as writer:
-        for waveform, timestamp_ns in source:
-            writer.put(waveform, timestamp_ns=timestamp_ns)
-            events += 1
+    for waveform, timestamp_ns in source:
+        writer.put(waveform, timestamp_ns=timestamp_ns)
+        events += 1
     return events
 
 
-def _select(waveforms: Ring, decays: Ring, find: Filter) -> int:
+def _select(reader: EventReader, writer: EventWriter, find: Filter) -> int:
     """Share the waveforms with the other members of the group; the number of events without a decay."""
     rejected = 0
     pulses = np.zeros(1, DOUBLE_PULSE)
-    with waveforms.reader(group="filter") as reader, decays.writer() as writer:
-        for event in reader:
-            if find(event.data, pulses):
-                writer.put(pulses[0], like=event)
-            else:
-                rejected += 1
+    for event in reader:
+        if find(event.data, pulses):
+            writer.put(pulses[0], like=event)
+        else:
+            rejected += 1
     return rejected
 
 

@@ -14,6 +14,7 @@ from labdaq.kernels.double_pulse import (
 )
 from labdaq.kernels.edges import find_edges
 from labdaq.kernels.lifetime import LifetimeFit, fit_lifetime, lifetime_density, lifetime_nll
+from labdaq.kernels.warming import warm
 
 __all__ = [
     "DOUBLE_PULSE",
@@ -26,4 +27,5 @@ __all__ = [
     "fit_lifetime",
     "lifetime_density",
     "lifetime_nll",
+    "warm",
 ]
