@@ -19,7 +19,7 @@ from labdaq.errors import BusyError, ClosedError, LabdaqError, SpanError, WaitTi
 from labdaq.native.futex import HAS_FUTEX
 from labdaq.native.process import Identity, is_alive, this_process
 from labdaq.ring import words as w
-from labdaq.ring.control import Control
+from labdaq.ring.control import Control, swap
 from labdaq.ring.sequencer import owner_of, record_address, state_of
 
 if TYPE_CHECKING:
@@ -278,8 +278,19 @@ class Participant:
             return
         self._closed = True
         if self._pid == os.getpid():
+            self._stop_steps()
             self._disarm()
             self._core.dismiss(self._place)
+
+    def _stop_steps(self) -> None:
+        """Let a step that another thread is in come to its end, and none begin after it.
+
+        A step that claimed later would do so in the name of a place which is somebody else's by then.
+        """
+        self._core.control.wake_all()
+        deadline = time.monotonic() + 4 * SLICE_S  # longer than a step sleeps; then a thread was interrupted in it
+        while not swap(self._address + w.IN_USE, 0, 1) and time.monotonic() < deadline:
+            time.sleep(1e-3)
 
     def __enter__(self) -> Any:
         return self
