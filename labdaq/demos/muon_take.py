@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -88,15 +87,13 @@ def take_data(source: Source, *, events: int | None = None, find: Filter | None 
         waveforms.group("filter")
         decays.group("collect")
         inlet = wires.enter_context(waveforms.writer())
-        outlets = SimpleQueue[Any]()
-        for _ in range(_WORKERS):
-            outlets.put(wires.enter_context(decays.writer()))
+        outlets = [wires.enter_context(decays.writer()) for _ in range(_WORKERS)]
 
         def acquire() -> None:
             taken.append(_acquire(_shown(source, events, progress), inlet))
 
         def select() -> None:
-            rejected.append(_select(waveforms.reader(group="filter"), outlets.get(), find))
+            rejected.append(_select(waveforms.reader(group="filter"), outlets.pop(), find))
 
         def stop() -> None:
             waveforms.end()
