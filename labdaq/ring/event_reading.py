@@ -13,7 +13,7 @@ from labdaq.ring import words as w
 from labdaq.ring.blocking_steps import acquire
 from labdaq.ring.layout import FLAGS_PLANE
 from labdaq.ring.memory import Memory
-from labdaq.ring.participants import Participant
+from labdaq.ring.participants import SLICE_NS, Participant
 from labdaq.ring.reading_steps import release
 from labdaq.ring.spans import NATIVE, Array, Span, whole_frames
 
@@ -186,7 +186,7 @@ class EventReader(Participant):
         """Claim the next frames of the group; False at the end of the ring."""
         handle = self._handle
         try:
-            start = acquire(self._address, least, most, 0)
+            start = acquire(self._address, least, most, SLICE_NS if timeout is None else 0)
             if start < 0:
                 self._wanted = least
                 start = self._wait(acquire, (least, most), timeout, f"reading {least} events")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from labdaq.errors import BusyError, ClosedError, LabdaqError, LayoutError, SpanError
 from labdaq.ring import words as w
 from labdaq.ring.blocking_steps import reserve
-from labdaq.ring.participants import Participant, places
+from labdaq.ring.participants import SLICE_NS, Participant, places
 from labdaq.ring.spans import NATIVE, Array, Span, whole_frames
 from labdaq.ring.writing_steps import commit, commit_event, describe_events, next_counter
 
@@ -83,7 +83,7 @@ class EventWriter(Participant):
     def _claim(self, count: int, timeout: float | None) -> int:
         if type(count) is not int or not 0 < count <= self._memory.contiguous or self._closed:
             count = self._checked(count)
-        start = reserve(self._address, count, 0)
+        start = reserve(self._address, count, SLICE_NS if timeout is None else 0)
         if start < 0:
             start = self._wait(reserve, (count,), timeout, f"reserving {count} events")
             if start < 0:

@@ -37,6 +37,7 @@ ROLE_NAMES = {
     w.OBSERVER: "observer",
 }
 SLICE_S = 0.05
+SLICE_NS = int(1e9 * SLICE_S)  # who may wait for ever asks for this much at once: awake, nothing is left to do
 _IN_USE = w.IN_USE >> 3
 
 logger = logging.getLogger("labdaq.ring")

@@ -12,7 +12,7 @@ from labdaq.ring import words as w
 from labdaq.ring.blocking_steps import acquire, await_frames
 from labdaq.ring.layout import DATA
 from labdaq.ring.observing_steps import count_torn, note_seen, oldest_safe
-from labdaq.ring.participants import Participant
+from labdaq.ring.participants import SLICE_NS, Participant
 from labdaq.ring.reading_steps import release
 from labdaq.ring.sequence_table import Header, Setup
 from labdaq.ring.spans import Array, Form, Span, whole_frames
@@ -272,7 +272,7 @@ class ReadSequence:
     def _claim(self, length: int, timeout: float | None) -> tuple[int, int]:
         reader, handle = self._reader, self._reader._handle
         try:
-            start = acquire(reader._address, length, length, 0)
+            start = acquire(reader._address, length, length, SLICE_NS if timeout is None else 0)
             if start < 0:
                 reader._wanted = length
                 what = f"reading {length // self._setup.frame} frames"

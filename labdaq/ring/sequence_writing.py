@@ -12,7 +12,7 @@ from labdaq.ring import recovery, sequence_table
 from labdaq.ring import words as w
 from labdaq.ring.blocking_steps import reserve
 from labdaq.ring.layout import checked_plane, checked_plane_name, is_users
-from labdaq.ring.participants import Participant, places
+from labdaq.ring.participants import SLICE_NS, Participant, places
 from labdaq.ring.sequence_table import Header
 from labdaq.ring.spans import Form, Span, whole_frames
 from labdaq.ring.tensor import Tensor
@@ -235,7 +235,7 @@ class WriteSequence:
         count = nframe * self._frame
         if type(nframe) is not int or not 0 < count <= self._memory.contiguous or not self._is_open:
             count = self._checked(nframe)
-        start = reserve(self._address, count, 0)
+        start = reserve(self._address, count, SLICE_NS if timeout is None and not nonblocking else 0)
         if start < 0:
             start = self._writer._wait(reserve, (count,), 0 if nonblocking else timeout, f"reserving {nframe} frames")
             if start < 0:
