@@ -93,10 +93,13 @@ def places(control: Control) -> list[Place]:
 
 
 def lost_places(control: Control) -> list[Place]:
-    """Places whose owners are gone without having left; each process is looked at once."""
-    taken = places(control)
-    alive = {identity: is_alive(identity) for identity in {place.identity for place in taken}}
-    return [place for place in taken if place[w.P_STATE] == w.P_LEFT or not alive[place.identity]]
+    """Places whose owners are gone without having left; each process is looked at once.
+
+    Without the lock, places may change hands meanwhile: then this is a hint, to be looked at again.
+    """
+    taken = [(place, place.identity) for place in places(control)]
+    alive = {identity: is_alive(identity) for identity in {identity for _, identity in taken}}
+    return [place for place, identity in taken if place[w.P_STATE] == w.P_LEFT or not alive[identity]]
 
 
 def enrol(control: Control, role: int, group: int, label: str) -> Place:
