@@ -70,24 +70,25 @@ class Control:
     ----------
     mapping
         Memory of at least :func:`block_nbytes` bytes.
+    token
+        The name of the ring in the system: all who attach to it in this process share one lock.
     """
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: Mapping, token: str) -> None:
         self.mapping = mapping
+        self._process_lock = _process_lock(token)
         self.address = mapping.address
         self.bytes = mapping.bytes().data
         self.words = self.bytes.cast("q")
-        self._lock = threading.RLock()
-        self._depth = 0
-        self._freezes = 0
         self.on_repair: Callable[[], None] = lambda: None
         """What else to put right in the block before anyone may claim again."""
-        _CONTROLS.add(self)
 
     @classmethod
-    def create(cls, mapping: Mapping, *, is_private: bool, is_typed: bool, first_frame: int = 0) -> "Control":
+    def create(
+        cls, mapping: Mapping, token: str, *, is_private: bool, is_typed: bool, first_frame: int = 0
+    ) -> "Control":
         """Fill fresh memory. The magic number comes last: what has it is complete."""
-        control = cls(mapping)
+        control = cls(mapping, token)
         for word, offset in _offsets().items():
             control[word] = offset
         control[w.CLAIMS] = w.CLAIM_SLOTS
@@ -101,7 +102,7 @@ class Control:
         return control
 
     @classmethod
-    def attach(cls, mapping: Mapping) -> "Control":
+    def attach(cls, mapping: Mapping, token: str) -> "Control":
         """Use a block that another process filled.
 
         Raises
@@ -109,7 +110,7 @@ class Control:
         DataError
             When it is not a control block of this version.
         """
-        control = cls(mapping)
+        control = cls(mapping, token)
         if control[w.MAGIC] != w.MAGIC_NUMBER:
             raise DataError(f"no ring of this version: magic {control[w.MAGIC]:#x}, not {w.MAGIC_NUMBER:#x}")
         return control
@@ -154,9 +155,8 @@ class Control:
         increase(self.address + w.EPOCH, 1)
 
     def unfreeze(self, sequencer: int) -> None:
-        """Let claims go on, with a stamp that is new each time."""
-        self._freezes += 1
-        unfreeze(sequencer, w.CLAIM_SLOTS, self._freezes + (os.getpid() << 3))
+        """Let claims go on."""
+        unfreeze(sequencer, w.CLAIM_SLOTS)
         self.wake_all()
 
     def sequencers(self) -> Iterator[int]:
@@ -173,16 +173,19 @@ class Control:
         BusyError
             When a living process holds it for longer than 5 s.
         """
-        with self._lock:
-            self._depth += 1
+        mine = self._process_lock
+        with mine.lock:
+            mine.depth += 1
             try:
-                if self._depth == 1 and self._take_lock():
-                    self._repair()
+                if mine.depth == 1:
+                    mine.word = self._token(this_process())
+                    if self._take_lock(mine.word):
+                        self._repair()
                 yield
             finally:
-                self._depth -= 1
-                if self._depth == 0:
-                    swap(self.address + w.LOCK, self._token(this_process()), 0)
+                mine.depth -= 1
+                if mine.depth == 0:
+                    swap(self.address + w.LOCK, mine.word, 0)
 
     def _repair(self) -> None:
         """Finish, or undo, what one began who died while it held the lock; then let claims go on."""
@@ -194,9 +197,8 @@ class Control:
     def _token(process: Identity) -> int:
         return (process.pid << _STARTED_BITS) | (process.started & ((1 << _STARTED_BITS) - 1))
 
-    def _take_lock(self) -> bool:
+    def _take_lock(self, mine: int) -> bool:
         """Whether what the last holder left must be repaired."""
-        mine = self._token(this_process())
         deadline = time.monotonic() + LOCK_TIMEOUT_S
         while not swap(self.address + w.LOCK, 0, mine):
             holder = self[w.LOCK]
@@ -218,18 +220,30 @@ class Control:
         process = identity_of(token >> _STARTED_BITS)
         return process is not None and Control._token(process) == token
 
-    def forget_locks(self) -> None:
-        """After a fork, the child's threads are gone and its locks are new."""
-        self._lock = threading.RLock()
-        self._depth = 0
+
+class _ProcessLock:
+    """Keeps the threads of this process apart, before one of them takes the lock of the block."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """In a forked child: the threads that held it are not there."""
+        self.lock = threading.RLock()
+        self.depth = 0
+        self.word = 0
 
 
-_CONTROLS: "weakref.WeakSet[Control]" = weakref.WeakSet()
+_PROCESS_LOCKS: "weakref.WeakValueDictionary[str, _ProcessLock]" = weakref.WeakValueDictionary()
+
+
+def _process_lock(token: str) -> _ProcessLock:
+    return _PROCESS_LOCKS.setdefault(token, _ProcessLock())
 
 
 def _after_fork() -> None:
-    for control in list(_CONTROLS):
-        control.forget_locks()
+    for lock in list(_PROCESS_LOCKS.values()):
+        lock.renew()
 
 
 if hasattr(os, "register_at_fork"):

@@ -3,7 +3,6 @@
 The public face is :class:`labdaq.Ring`; this is what stands behind it and behind its readers and writers.
 """
 
-import contextlib
 import logging
 import multiprocessing.util
 import os
@@ -61,7 +60,9 @@ class RingCore:
         where = space_named(space)
         token, mapping = where.new_block(block_nbytes())
         is_typed = frame is not None
-        control = Control.create(mapping, is_private=where.is_private, is_typed=is_typed, first_frame=first_frame)
+        control = Control.create(
+            mapping, token, is_private=where.is_private, is_typed=is_typed, first_frame=first_frame
+        )
         core = cls(where, token, control, name)
         core.frame = frame if frame is not None else (np.dtype("u1"), ())
         core.is_events = is_events
@@ -71,8 +72,11 @@ class RingCore:
     def attach(cls, space: str, token: str, name: str) -> "RingCore":
         """A ring that another process made."""
         where = space_named(space)
-        control = Control.attach(where.open_block(token))
+        control = Control.attach(where.open_block(token), token)
         core = cls(where, token, control, name)
+        if not where.is_there(token):  # its last user closed it after we had opened the block
+            core.close()
+            raise ClosedError(f"ring {name!r} is gone: its last user closed it")
         layout = core._read_layout()
         core.is_events = layout is not None and "counter" in layout.by_name
         data = layout.by_name[DATA] if layout is not None else None
@@ -148,7 +152,7 @@ class RingCore:
         with control.locked():
             if bool(control[w.STATE]) == ended:
                 return
-            freeze(control.writers, w.CLAIM_SLOTS, self._place.number)
+            freeze(control.writers, w.CLAIM_SLOTS)
             control[w.STATE] = w.ENDED if ended else w.OPEN
             control.new_epoch()
             control.unfreeze(control.writers)
@@ -196,11 +200,6 @@ class RingCore:
                 age_s,
             )
 
-    @property
-    def place_number(self) -> int:
-        """The owner's number of this process as such, for changes that need one."""
-        return self._place.number
-
     def count_voided(self, frames: int) -> None:
         """Frames that were claimed and never filled."""
         increase(self.control.address + w.VOIDED, frames)
@@ -231,8 +230,9 @@ class RingCore:
         control = self.control
         frontier = control.at(control.writers + w.FRONTIER)
         reserved = claimed_end(control.writers, w.CLAIM_SLOTS) - frontier
-        stuck = control[w.SPACE_WAITERS] > 0 and not self.holders(group)
-        if not stuck or control.at(group + w.FRONTIER) + control[w.CAPACITY] - reserved >= frontier + wanted:
+        writing = self.holders(control.writers)
+        all_wait = bool(writing) and all(place[w.P_IS_WAITING] for place in writing)
+        if not all_wait or self.holders(group) or wanted + reserved <= control[w.CAPACITY]:
             self._stuck = None
             return
         state = (frontier, reserved)
@@ -252,8 +252,10 @@ class RingCore:
         return self._layout_of(generation) if generation else None
 
     def _layout_of(self, generation: int) -> Layout:
-        address = self._layout_address(generation)
-        return Layout.from_text(self.control.read_text(address, w.LAYOUT_NBYTES))
+        text = self.control.read_text(self._layout_address(generation), w.LAYOUT_NBYTES)
+        if self.control[w.GENERATION] != generation:  # two resizes on, the text may be that of another
+            raise FileNotFoundError(generation)
+        return Layout.from_text(text)
 
     def _layout_address(self, generation: int) -> int:
         return self.control.address + self.control[w.LAYOUTS] + (generation & 1) * w.LAYOUT_NBYTES
@@ -280,10 +282,13 @@ class RingCore:
         with self._remapping:
             while self._memory is None or self._memory.generation != self.control[w.GENERATION]:
                 generation = self.control[w.GENERATION]
-                # who resizes removes the old memory at once: then there is a newer one
-                with contextlib.suppress(FileNotFoundError):
+                try:
                     backing = self.space.open_data(self.token, generation)
                     self._memory = Memory(generation, self._layout_of(generation), backing)
+                except FileNotFoundError:
+                    if self.control[w.GENERATION] == generation:
+                        raise ClosedError(f"ring {self.name!r} is gone: its last user closed it") from None
+                    # else: who resizes removes the old memory at once, and there is newer
             return self._memory
 
     def resize(
@@ -322,9 +327,9 @@ class RingCore:
             layout = self._plan(old, *wanted)
             frozen = list(self.control.sequencers())
             for sequencer in frozen:
-                freeze(sequencer, w.CLAIM_SLOTS, self._place.number)
+                freeze(sequencer, w.CLAIM_SLOTS)
             try:
-                is_quiet = self._await_quiet(frozen, deadline, window_s)
+                is_quiet = self._await_quiet([self.control.writers, *groups.live(self.control)], deadline, window_s)
                 if is_quiet:
                     self._replace(old, layout)
                 return is_quiet
@@ -378,12 +383,12 @@ class RingCore:
             time.sleep(0.0005)
 
     def holders(self, sequencer: int) -> list[Place]:
-        """Those who hold unfinished claims."""
+        """Those who hold unfinished claims. What a dead reader left behind is held by nobody."""
         control = self.control
         found = []
         for ticket in range(control.at(sequencer + w.DONE), control.at(sequencer + w.HEAD)):
             word = control.at(record_address(sequencer, w.CLAIM_SLOTS, ticket))
-            if state_of(word) in (w.CLAIMED, w.ORPHANED):
+            if state_of(word) == w.CLAIMED:
                 found.append(Place(control, owner_of(word)))
         return found
 

@@ -107,12 +107,12 @@ class Group:
     """A declared reader group: it holds writers from now on, whether or not anyone reads yet."""
 
     def __init__(self, core: "RingCore", name: str) -> None:
-        self.name = name
+        self.name = groups.checked_name(name)
         self._core = core
         with core.control.locked():
             known = groups.find(core.control, name)
             if known is None:
-                known = groups.join(core.control, name, owner=core.place_number, is_declared=True)
+                known = groups.join(core.control, name, is_declared=True)
             core.control.put(known + w.IS_DECLARED, 1)
 
     def reader(self, label: str = "") -> "EventReader":
@@ -149,10 +149,12 @@ class EventReader(Participant):
         if not core.is_typed:
             raise LayoutError(f"ring {core.name!r} holds bytes, which are read in sequences: use read()")
         control = core.control
+        if group is not None:
+            groups.checked_name(group)
         with control.locked():
             sequencer = groups.find(control, group) if group else None
             if sequencer is None:
-                sequencer = groups.join(control, group or "", owner=core.place_number, is_declared=False)
+                sequencer = groups.join(control, group or "", is_declared=False)
             try:
                 super().__init__(core, sequencer=sequencer, label=label)
             finally:  # a group that its first reader could not join would hold writers for ever
@@ -216,8 +218,9 @@ class EventReader(Participant):
 
     def _finish(self) -> None:
         """Release the claim that was delivered whole."""
+        done = release(self._address, self._claim_start)
         self._is_claimed = False
-        if release(self._address, self._claim_start) < 0:
+        if done < 0:
             raise ClosedError("these events were taken away: the reader was closed, or its process thought dead")
 
     def release(self) -> None:

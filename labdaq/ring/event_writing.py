@@ -265,19 +265,23 @@ class WriteEvent:
         if not self._is_open:
             raise ClosedError("this event is over")
         _check_metadata(self.counter, self.timestamp_ns, self.deadtime)
-        self._is_open = False
         now_ns = time.time_ns()
         stamp = now_ns if self.timestamp_ns is None else self.timestamp_ns
         dead = self.deadtime
         if dead is None:
             dead = self._writer._deadtime(self._granted_ns - self._asked_ns, now_ns)
-        self._writer._commit(self._start, self.counter, stamp, dead, now_ns)
+        try:
+            self._writer._commit(self._start, self.counter, stamp, dead, now_ns)
+        except ClosedError:
+            self._is_open = False
+            raise
+        self._is_open = False
 
     def void(self) -> None:
         """Give the event up: nobody will read it."""
         if self._is_open:
-            self._is_open = False
             self._writer._void(self._start)
+            self._is_open = False
 
     def __enter__(self) -> "WriteEvent":
         return self

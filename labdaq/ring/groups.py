@@ -1,6 +1,6 @@
 """Reader groups: every group sees every frame, its members share the work, and it holds writers back."""
 
-from labdaq.errors import BusyError
+from labdaq.errors import BusyError, LayoutError
 from labdaq.native.faults import fault_point
 from labdaq.ring import words as w
 from labdaq.ring.control import Control
@@ -10,6 +10,7 @@ from labdaq.ring.sequencer import freeze, orphaned_frames, reset
 
 __all__ = ["dissolve", "dissolve_empty", "find", "join", "live", "members", "name_of", "names"]
 
+_NAME_NBYTES = 63
 _MEMBERS = (w.READER, w.SEQUENCE_READER)
 
 
@@ -38,8 +39,21 @@ def find(control: Control, name: str) -> int | None:
     return next((group for group in live(control) if name and name_of(control, group) == name), None)
 
 
-def join(control: Control, name: str, *, owner: int, is_declared: bool, latest: bool = False) -> int:
-    """Make a group, from the oldest frame that it can protect, or (``latest``) from the newest on.
+def checked_name(name: str) -> str:
+    """A name that fits into the control block.
+
+    Raises
+    ------
+    LayoutError
+        When it is empty, or longer than 63 bytes.
+    """
+    if not name or len(name.encode()) > _NAME_NBYTES or "\0" in name:
+        raise LayoutError(f"group {name!r}: a name has 1 to {_NAME_NBYTES} bytes, and no zero among them")
+    return name
+
+
+def join(control: Control, name: str, *, is_declared: bool) -> int:
+    """Make a group, from the oldest frame that it can protect on.
 
     The ring must be locked. Writers are kept from claiming while the group appears, and work out their
     limits anew afterwards: a writer that did not know of the group cannot write over its first frame.
@@ -55,9 +69,9 @@ def join(control: Control, name: str, *, owner: int, is_declared: bool, latest: 
             break
     else:
         raise BusyError(f"a ring has at most {w.GROUP_SLOTS} reader groups: close some ({names(control)})")
-    freeze(control.writers, w.CLAIM_SLOTS, owner)
+    freeze(control.writers, w.CLAIM_SLOTS)
     newest = claimed_end(control.writers, w.CLAIM_SLOTS)
-    first = newest if latest else max(control[w.KEPT_FROM], newest - control[w.CAPACITY])
+    first = max(control[w.KEPT_FROM], newest - control[w.CAPACITY])
     reset(group, w.CLAIM_SLOTS, first)
     control.put(group + w.IS_DECLARED, int(is_declared))
     control.put(group + w.JOINED_AT, first)

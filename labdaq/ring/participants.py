@@ -149,6 +149,7 @@ class Participant:
     """
 
     _role = w.OBSERVER
+    _is_dismissed = True
     _memory: "Memory"
     _needs_memory = True  # else the ring may be sized after it is made
 
@@ -161,8 +162,13 @@ class Participant:
         self._handle = self._words.data
         self._address = int(self._words.ctypes.data)
         with core.control.locked():
-            self._take_place()
-        self._closed = False
+            try:
+                self._take_place()
+            except BaseException:  # nobody would ever leave for it
+                if hasattr(self, "_place"):
+                    self._place.free()
+                raise
+        self._closed = self._is_dismissed = False
         _PARTICIPANTS.add(self)
 
     def _take_place(self) -> None:
@@ -278,13 +284,14 @@ class Participant:
 
     def close(self) -> None:
         """Leave the ring. What was open is voided (writers) or given back (readers). Twice is allowed."""
-        if self._closed:
+        if self._closed and self._is_dismissed:
             return
         self._closed = True
         if self._pid == os.getpid():
             self._stop_steps()
             self._disarm()
             self._core.dismiss(self._place)
+        self._is_dismissed = True  # last: a close that was interrupted can be repeated
 
     def _stop_steps(self) -> None:
         """Let a step that another thread is in come to its end, and none begin after it.
@@ -305,7 +312,7 @@ class Participant:
     def __del__(self) -> None:
         # No lock may be taken here: only a note, which the next one who looks acts upon. At interpreter
         # exit even that is left to those who find this process dead.
-        if getattr(self, "_closed", True) or _is_exiting():
+        if getattr(self, "_is_dismissed", True) or _is_exiting():
             return
         if self._pid == os.getpid():
             self._place[w.P_STATE] = w.P_LEFT

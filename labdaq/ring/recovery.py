@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from labdaq.ring import groups, sequence_table
 from labdaq.ring import words as w
 from labdaq.ring.layout import FLAGS_PLANE
 from labdaq.ring.participants import Place, lost_places
-from labdaq.ring.sequencer import end_of, find_claim, finish, give_back, orphan, start_of
-from labdaq.ring.writing_steps import commit
+from labdaq.ring.sequencer import advance, end_of, find_claim, finish, give_back, orphan, start_of
+from labdaq.ring.writing_steps import commit, lose_overwritten
 
 if TYPE_CHECKING:
     from labdaq.ring.core import RingCore
@@ -54,6 +56,13 @@ def settle(core: "RingCore", place: Place) -> None:
         _settle_reader(core, place)
     place.free()
     groups.dissolve_empty(core.control)
+    _advance_all(core)
+
+
+def _advance_all(core: "RingCore") -> None:
+    """Move every frontier over what those who died had finished, but not passed, and wake everyone."""
+    for sequencer in core.control.sequencers():
+        advance(sequencer, w.CLAIM_SLOTS)
     core.control.wake_all()
 
 
@@ -61,6 +70,7 @@ def void(core: "RingCore", ticket: int, owner: int) -> None:
     """Finish a write of which nothing was filled."""
     writers = core.control.writers
     start, end = start_of(writers, w.CLAIM_SLOTS, ticket), end_of(writers, w.CLAIM_SLOTS, ticket)
+    _zero(core, start, end)
     _mark(core, start, end)
     if finish(writers, w.CLAIM_SLOTS, ticket, owner) >= 0:  # only one can; that one counts
         core.count_voided(end - start)
@@ -74,26 +84,32 @@ def void_rest(core: "RingCore", handle: int, start: int, kept: int, end: int) ->
     """
     if not core.is_typed and not _mark(core, kept, end):
         return False
+    _zero(core, kept, end)
     return commit(handle, start, kept) >= 0
 
 
 def _mark(core: "RingCore", start: int, end: int) -> bool:
-    """Make sure that nobody takes these frames for data: flags where there are some, else zeros and a note."""
+    """Note that these frames were never filled: by their flags, or where there are none in the log of holes."""
     memory = core.current_memory()
     flags = memory.planes.get(FLAGS_PLANE)
-    if flags is not None:
-        core.control[w.HAS_VOIDS] = 1
-    elif end > start and not sequence_table.log_hole(core.control, start, end, end - memory.capacity):
-        return False
-    value, plane = (0, memory.data) if flags is None else (w.VOID, flags)
-    for part in plane.parts(start, end - start, writable=True):
-        part[...] = value
+    if flags is None:
+        return end == start or sequence_table.log_hole(core.control, start, end, end - memory.capacity)
+    core.control[w.HAS_VOIDS] = 1
+    for part in flags.parts(start, end - start, writable=True):
+        part[...] = w.VOID
     return True
+
+
+def _zero(core: "RingCore", start: int, end: int) -> None:
+    """Sequences show such frames as zeros, so that the axis of time is whole."""
+    for part in core.current_memory().data.parts(start, end - start, writable=True):
+        part[...] = np.zeros((), part.dtype)
 
 
 def give_back_all(core: "RingCore", place: Place) -> None:
     """Give back what the only writer of a ring has open, the last first; void what lies before others."""
     writers = core.control.writers
+    lose_overwritten(core.control.address)
     for ticket in reversed(list(claims_of(writers, place.number))):
         start = start_of(writers, w.CLAIM_SLOTS, ticket)
         if give_back(writers, w.CLAIM_SLOTS, ticket, place.number, start) == 0:

@@ -10,7 +10,7 @@ from labdaq.errors import ClosedError, EndOfDataError, LabdaqError, NotFoundErro
 from labdaq.ring import groups, sequence_table
 from labdaq.ring import words as w
 from labdaq.ring.blocking_steps import acquire, await_frames
-from labdaq.ring.layout import DATA
+from labdaq.ring.layout import DATA, FLAGS_PLANE
 from labdaq.ring.observing_steps import count_torn, note_seen, oldest_safe
 from labdaq.ring.participants import SLICE_NS, Participant
 from labdaq.ring.reading_steps import release
@@ -45,7 +45,7 @@ class SequenceReader(Participant):
             first = _first_number(core, whence)
             super().__init__(core)
             if guarantee:
-                self._sequencer = groups.join(core.control, "", owner=self._place.number, is_declared=False)
+                self._sequencer = groups.join(core.control, "", is_declared=False)
                 self._place[w.P_GROUP] = self._sequencer - core.control.address
                 self._handle[w.SEQUENCER >> 3] = self._sequencer
         self._next_number = first
@@ -398,6 +398,10 @@ class ReadSpan(Span):
     @property
     def nframe_voided(self) -> int:
         """Frames of this span that hold zeros because their writer claimed and never filled them."""
+        flags = self._memory.planes.get(FLAGS_PLANE)
+        if flags is not None:
+            parts = flags.parts(self._start, self._end - self._start, writable=False)
+            return sum(int((part != 0).sum()) for part in parts)
         holes = sequence_table.logged_holes(self._sequence._reader._core.control, self._start, self._end)
         frame, begin = self._form.frame, self._form.begin
         hit = {n for a, b in holes for n in range((a - begin) // frame, -(-(b - begin) // frame))}

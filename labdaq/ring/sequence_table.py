@@ -209,7 +209,7 @@ def begin(
     control.put(entry + w.Q_NUMBER, -1)
     setup, header = texts
     position = _write_arena(control, setup + header)
-    freeze(writers, w.CLAIM_SLOTS, owner)
+    freeze(writers, w.CLAIM_SLOTS)
     first = _claimed_end(writers, w.CLAIM_SLOTS)
     fields = {
         w.Q_BEGIN: first,

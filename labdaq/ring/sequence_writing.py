@@ -1,6 +1,7 @@
 """Writing sequences: one writer at a time, one sequence after the other, span after span."""
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from labdaq.ring.participants import SLICE_NS, Participant, places
 from labdaq.ring.sequence_table import Header
 from labdaq.ring.spans import Form, Span, whole_frames
 from labdaq.ring.tensor import Tensor
-from labdaq.ring.writing_steps import commit, commit_short
+from labdaq.ring.writing_steps import commit, commit_short, describe_events
 
 if TYPE_CHECKING:
     from labdaq.ring.core import RingCore
@@ -208,6 +209,7 @@ class WriteSequence:
         self._handle = writer._handle
         self._memory = writer._memory
         self._is_open = True
+        self._is_events = writer._core.is_events
         self.name = setup.name
         self.time_tag = setup.time_tag
         self.header = setup.header
@@ -327,6 +329,8 @@ class WriteSpan(Span):
         if self._staged is not None and kept > self._start:
             self._write_back()
         writer = self._sequence._writer
+        if self._sequence._is_events and kept > self._start:
+            describe_events(writer._address, self._start, kept, -1, time.time_ns(), 0.0)
         if kept == self._end:
             done = commit(writer._address, self._start, kept)
         else:
@@ -356,7 +360,8 @@ class WriteSpan(Span):
 
     def __exit__(self, kind: object, *_exception: object) -> None:
         if self._is_open:
-            if kind is None and self._staged is None and self._sequence._is_open:  # the way of nearly all spans
+            sequence = self._sequence
+            if kind is None and self._staged is None and sequence._is_open and not sequence._is_events:  # nearly all
                 self._is_open = False
                 if commit(self._sequence._address, self._start, self._end) < 0:
                     raise ClosedError(_TAKEN)

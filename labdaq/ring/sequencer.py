@@ -206,27 +206,31 @@ def give_back(sequencer: int, claims: int, ticket: int, owner: int, end: int) ->
 
 
 @jit
-def freeze(sequencer: int, claims: int, owner: int) -> int:
-    """Keep anyone from claiming until :func:`unfreeze`; the ticket that is frozen."""
+def freeze(sequencer: int, claims: int) -> int:
+    """Keep anyone from claiming until :func:`unfreeze`; the ticket that is frozen.
+
+    The owner bits of a record that nobody has claimed yet count its freezes, so a swap that began before
+    one fails after it too, although the record is free again.
+    """
     while True:
         ticket = next_ticket(sequencer, claims)
         address = record_address(sequencer, claims, ticket)
         word = load(address)
         if load(sequencer + w.HEAD) != ticket:
             continue
-        if compare_and_swap(address, word, record(word, owner, w.FROZEN)):
+        if compare_and_swap(address, word, record(word, (owner_of(word) + 1) & w.OWNER_MASK, w.FROZEN)):
             fault_point()
             return ticket
 
 
 @jit
-def unfreeze(sequencer: int, claims: int, stamp: int) -> int:
-    """Let claims go on. The stamp (any changing number) makes swaps that began before the freeze fail."""
+def unfreeze(sequencer: int, claims: int) -> int:
+    """Let claims go on; 1 when they were frozen."""
     address = record_address(sequencer, claims, next_ticket(sequencer, claims))
     word = load(address)
     if state_of(word) != w.FROZEN:
         return 0
-    return compare_and_swap(address, word, record(word, stamp & w.OWNER_MASK, w.FINISHED))
+    return compare_and_swap(address, word, record(word, owner_of(word), w.FINISHED))
 
 
 @jit

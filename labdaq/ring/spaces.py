@@ -52,6 +52,9 @@ class MemorySpace(Protocol):
     def open_block(self, token: str) -> Mapping:
         """The control block of a ring made by another process."""
 
+    def is_there(self, token: str) -> bool:
+        """Whether other processes can still find the ring."""
+
     def new_data(self, token: str, generation: int, nbytes: int) -> Backing:
         """Data memory, taken and touched, so that later use neither fails nor is slow at first."""
 
@@ -98,6 +101,9 @@ class SystemSpace:
             "use it in others"
         )
 
+    def is_there(self, token: str) -> bool:  # noqa: ARG002
+        return True
+
     def new_data(self, token: str, generation: int, nbytes: int) -> _File:  # noqa: ARG002
         return _File(mapping.anonymous_file(nbytes))
 
@@ -125,6 +131,9 @@ class SharedSpace:
         except FileNotFoundError as error:
             raise ClosedError(f"the ring {token} is gone: its last user closed it") from error
         return _map_block(descriptor, os.fstat(descriptor).st_size)
+
+    def is_there(self, token: str) -> bool:
+        return (mapping.folder() / f"{token}.ring").exists()
 
     def new_data(self, token: str, generation: int, nbytes: int) -> _File:
         mapping.remove(f"{token}.{generation}")  # left by one who died while resizing

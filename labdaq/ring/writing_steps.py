@@ -19,7 +19,7 @@ from labdaq.native.atomics import (
     store,
 )
 from labdaq.ring import words as w
-from labdaq.ring.sequencer import advance, claim, end_of, finish, give_back, ticket_at
+from labdaq.ring.sequencer import advance, claim, claimed_end, end_of, finish, give_back, ticket_at
 from labdaq.ring.waiting import count_span, wake
 
 
@@ -59,7 +59,8 @@ def try_reserve(handle: int, count: int) -> int:
         may_help = start == w.STALE or (start in (w.AGAIN, w.FULL) and not is_fresh)
         if not may_help:
             return start
-        advance(writers, claims)
+        if advance(writers, claims) == 1:  # whoever moves the frontier wakes those who wait for it
+            wake(block, w.DATA_EVENT)
         epoch = load(block + w.EPOCH)
         if load(block + w.STATE) != w.OPEN:
             return w.OVER
@@ -112,6 +113,14 @@ def commit(handle: int, start: int, kept: int) -> int:
 
 
 @jit
+def lose_overwritten(block: int) -> None:
+    """Note that frames which the newest claim may have written over are gone, although it is given back."""
+    oldest = claimed_end(block + load(block + w.WRITERS), load(block + w.CLAIMS)) - load(block + w.CAPACITY)
+    if load(block + w.KEPT_FROM) < oldest:
+        store(block + w.KEPT_FROM, oldest)
+
+
+@jit
 def commit_short(handle: int, start: int, kept: int) -> int:
     """Publish the frames before ``kept`` and give the others back: 1 when done, 0 when later claims exist."""
     block = peek(handle + w.BLOCK)
@@ -119,6 +128,9 @@ def commit_short(handle: int, start: int, kept: int) -> int:
     ticket = ticket_at(handle, claims, start)
     if ticket < 0:
         return w.LOST
+    if peek(handle + w.FLAGS) != 0:
+        _mark_filled(handle, block, start, kept, kept)
+    lose_overwritten(block)
     done = give_back(peek(handle + w.SEQUENCER), claims, ticket, peek(handle + w.OWNER), kept)
     if done == 1:
         count_span(handle, kept - start)
