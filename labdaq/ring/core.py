@@ -52,7 +52,6 @@ class RingCore:
         self._remapping = threading.Lock()
         control.on_repair = self._repair
         self._attach_place()
-        _CORES.add(self)
 
     @classmethod
     def create(cls, name: str, space: str, frame: Frame | None, *, is_events: bool, first_frame: int = 0) -> "RingCore":
@@ -452,6 +451,3 @@ def _detach(control: Control, space: MemorySpace, token: str, place: Place, pid:
     place.free()
     if not any(other[w.P_ROLE] == w.ATTACHED and not other.is_lost for other in places(control)):
         space.remove(token)
-
-
-_CORES: "weakref.WeakSet[RingCore]" = weakref.WeakSet()

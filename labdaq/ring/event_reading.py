@@ -166,7 +166,7 @@ class EventReader(Participant):
         self._place[w.P_MISSED] = self.missed
         self._current: Event | EventsRead | None = None
         self._claim_start = self._claim_end = self._next = 0
-        self._is_claimed = self._is_adopted = False
+        self._is_claimed = self._is_adopted = self._is_releasing = False
         self._wanted = 1
         self._thread = get_ident()
 
@@ -174,7 +174,7 @@ class EventReader(Participant):
         super()._after_fork()
         self._current = None
         self._claim_start = self._claim_end = self._next = 0
-        self._is_claimed = self._is_adopted = False
+        self._is_claimed = self._is_adopted = self._is_releasing = False
 
     def _remap(self) -> None:
         super()._remap()
@@ -218,9 +218,10 @@ class EventReader(Participant):
 
     def _finish(self) -> None:
         """Release the claim that was delivered whole."""
+        was_interrupted, self._is_releasing = self._is_releasing, True
         done = release(self._address, self._claim_start)
-        self._is_claimed = False
-        if done < 0:
+        self._is_claimed = self._is_releasing = False
+        if done < 0 and not was_interrupted:  # an interrupt may come between the release and the note of it
             raise ClosedError("these events were taken away: the reader was closed, or its process thought dead")
 
     def release(self) -> None:
@@ -314,6 +315,7 @@ class EventReader(Participant):
         while True:
             while self._next < self._claim_end:
                 start, end = self._filled_run()
+                end = min(end, start + most)  # a claim taken over from another may be longer
                 self._next = end
                 if start < end:
                     self._current = batch = EventsRead(self._memory, start, end, redelivered=self._is_adopted)

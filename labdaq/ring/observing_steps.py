@@ -22,6 +22,8 @@ def oldest_safe(block: int) -> int:
 @jit
 def try_see(handle: int, position: int, least: int) -> int:
     """How many frames can be read from a position on; AGAIN while too few, OVER at the end."""
+    if peek(handle + w.OWNER) == 0:  # closed, or of the process from which this one was forked
+        return w.BUSY
     block = peek(handle + w.BLOCK)
     frontier = load(block + load(block + w.WRITERS) + w.FRONTIER)
     limit = min(frontier, last_frame(handle, block, position))

@@ -109,7 +109,8 @@ def _zero(core: "RingCore", start: int, end: int) -> None:
 def give_back_all(core: "RingCore", place: Place) -> None:
     """Give back what the only writer of a ring has open, the last first; void what lies before others."""
     writers = core.control.writers
-    lose_overwritten(core.control.address)
+    if core.has_memory:
+        lose_overwritten(core.control.address, core.current_memory().data.slots)
     for ticket in reversed(list(claims_of(writers, place.number))):
         start = start_of(writers, w.CLAIM_SLOTS, ticket)
         if give_back(writers, w.CLAIM_SLOTS, ticket, place.number, start) == 0:

@@ -291,7 +291,7 @@ class Ring:
             When all begin later.
         """
         reader = self.read(int(time_tag), guarantee)
-        return ReadSequence(reader, _still_there(self, reader._next_number))
+        return _opened(reader, reader._next_number)
 
     def open_earliest_sequence(self, guarantee: bool = True) -> ReadSequence:
         """The oldest sequence in the ring; waits for the first."""
@@ -303,7 +303,7 @@ class Ring:
 
     def _open(self, number: int, guarantee: bool) -> ReadSequence:
         reader = self.read("earliest", guarantee)
-        return ReadSequence(reader, _still_there(self, number))
+        return _opened(reader, number)
 
     # ------------------------------------------------------------------------------------- events
 
@@ -401,11 +401,13 @@ def _replace_idle(name: str) -> None:
     old.close()
 
 
-def _still_there(ring: Ring, number: int) -> sequence_table.Setup:
-    setup = sequence_table.find(ring._core.control, number)
+def _opened(reader: SequenceReader, number: int) -> ReadSequence:
+    """A sequence with a reader of its own, which does not stay if the sequence has gone meanwhile."""
+    setup = sequence_table.find(reader._core.control, number)
     if setup is None:
-        raise NotFoundError(f"sequence {number} has left ring {ring.name!r}")
-    return setup
+        reader.close()
+        raise NotFoundError(f"sequence {number} has left ring {reader._core.name!r}")
+    return ReadSequence(reader, setup)
 
 
 def _first(reader: SequenceReader, ring: Ring) -> ReadSequence:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from labdaq.ring import groups
 from labdaq.ring import words as w
 from labdaq.ring.control import Control
-from labdaq.ring.participants import ROLE_NAMES, Place, places
+from labdaq.ring.participants import ROLE_NAMES, Place, lost_places, places
 from labdaq.ring.sequence_table import _claimed_end as claimed_end
 from labdaq.ring.sequencer import orphaned_frames, owner_of, record_address, state_of
 
@@ -195,7 +195,8 @@ def ring_statistics(control: Control, name: str, space: str, frame_nbytes: int) 
     newest = claimed_end(control.writers, w.CLAIM_SLOTS)
     frontier = control.at(control.writers + w.FRONTIER)
     of_groups = tuple(_group_statistics(control, group, newest) for group in groups.live(control))
-    everyone = [place for place in places(control) if place[w.P_STATE] == w.P_LIVE]
+    gone = {place.number for place in lost_places(control)}
+    everyone = [place for place in places(control) if place.number not in gone]
     taken = {role: [p for p in everyone if p[w.P_ROLE] in roles] for role, roles in _KINDS.items()}
     kinds = {
         kind: tuple(participant_statistics(control, place, newest) for place in found) for kind, found in taken.items()

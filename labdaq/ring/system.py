@@ -39,11 +39,13 @@ def _frame_nbytes(control: Control) -> int:
 def statistics_of_all() -> list[RingStatistics]:
     """The statistics of every shared ring of this user that somebody uses."""
     found = []
-    for token, control in _controls():
+    for _token, control in _controls():
         if control is None:
             continue
-        attached = [place for place in places(control) if place[w.P_ROLE] == w.ATTACHED]
-        name = control.read_text(attached[0].address + w.P_LABEL) if attached else token
+        attached = [p for p in places(control) if p[w.P_ROLE] == w.ATTACHED and not p.is_lost]
+        if not attached:
+            continue
+        name = control.read_text(attached[0].address + w.P_LABEL)
         found.append(ring_statistics(control, name, "shared", _frame_nbytes(control)))
     return found
 

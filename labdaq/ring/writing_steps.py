@@ -113,9 +113,9 @@ def commit(handle: int, start: int, kept: int) -> int:
 
 
 @jit
-def lose_overwritten(block: int) -> None:
+def lose_overwritten(block: int, slots: int) -> None:
     """Note that frames which the newest claim may have written over are gone, although it is given back."""
-    oldest = claimed_end(block + load(block + w.WRITERS), load(block + w.CLAIMS)) - load(block + w.CAPACITY)
+    oldest = claimed_end(block + load(block + w.WRITERS), load(block + w.CLAIMS)) - slots
     if load(block + w.KEPT_FROM) < oldest:
         store(block + w.KEPT_FROM, oldest)
 
@@ -130,7 +130,7 @@ def commit_short(handle: int, start: int, kept: int) -> int:
         return w.LOST
     if peek(handle + w.FLAGS) != 0:
         _mark_filled(handle, block, start, kept, kept)
-    lose_overwritten(block)
+    lose_overwritten(block, peek(handle + w.DATA_SLOTS))
     done = give_back(peek(handle + w.SEQUENCER), claims, ticket, peek(handle + w.OWNER), kept)
     if done == 1:
         count_span(handle, kept - start)

@@ -117,10 +117,12 @@ def random_kills(
         group = ring.group("all")
         works = [lambda: _write(ring)] * writers + [lambda: _read(ring, seen, score)] * readers
         pids = [_fork(work) for work in works]
-        kills, hung = _kill(choice, seconds, ring, works, pids)
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        try:
+            kills, hung = _kill(choice, seconds, ring, works, pids)
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
         _finish(ring, seen, score)
         statistics = ring.statistics()
         frames = statistics.frames_written + statistics.voided
