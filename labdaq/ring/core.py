@@ -76,7 +76,8 @@ class RingCore:
         if not where.is_there(token):  # its last user closed it after we had opened the block
             core.close()
             raise ClosedError(f"ring {name!r} is gone: its last user closed it")
-        layout = core._read_layout()
+        with control.locked():  # nobody resizes meanwhile
+            layout = core._read_layout()
         core.is_events = layout is not None and "counter" in layout.by_name
         data = layout.by_name[DATA] if layout is not None else None
         core.frame = (data.dtype, data.shape) if data is not None else (np.dtype("u1"), ())

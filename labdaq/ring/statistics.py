@@ -107,7 +107,7 @@ class RingStatistics:
     oldest_claim_owner: str
     """Who holds it; empty for nobody."""
     written_per_s: float
-    """Frames per second since the statistics were last asked for in this process (or since it attached)."""
+    """Frames per second since the statistics were last asked for in this process (at first: since it was made)."""
     read_per_s: float
     groups: tuple[GroupStatistics, ...]
     writers: tuple[ParticipantStatistics, ...]
