@@ -73,7 +73,7 @@ def _wait(step: int, handle: int, first: int, second: int, wait_ns: int) -> int:
     since = monotonic_ns()
     block = peek(handle + w.BLOCK)
     event = w.SPACE_EVENT if step == _RESERVE else w.DATA_EVENT
-    result = _spin(step, handle, first, second)
+    result = _spin(step, handle, first, second, since + min(wait_ns, peek(handle + w.SPIN_NS)))
     slept = 0
     poke(peek(handle + w.PARTICIPANT) + w.P_IS_WAITING, 1)
     while result == w.AGAIN and slept == 0:
@@ -89,11 +89,10 @@ def _wait(step: int, handle: int, first: int, second: int, wait_ns: int) -> int:
 
 
 @jit
-def _spin(step: int, handle: int, first: int, second: int) -> int:
-    for i in range(peek(handle + w.SPINS)):
-        pause()
-        if i & 15 == 15:
-            result = _try(step, handle, first, second)
-            if result != w.AGAIN:
-                return result
-    return w.AGAIN
+def _spin(step: int, handle: int, first: int, second: int, until_ns: int) -> int:
+    result = w.AGAIN
+    while result == w.AGAIN and monotonic_ns() < until_ns:
+        for _ in range(16):
+            pause()
+        result = _try(step, handle, first, second)
+    return result

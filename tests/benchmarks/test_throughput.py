@@ -3,7 +3,10 @@
 The limit is ``numpy.copyto`` of the same source block, with the same call, to one block after the other of an
 ordinary array which is as large as the ring: the same number of bytes in the same caches. All of it was
 touched before. Through the ring, a writer thread copies in and a reader thread acquires and releases, or
-copies out too. Both take turns; speeds are bytes written per second of wall time.
+copies out too. All take turns; speeds are bytes written per second of wall time.
+
+With a reader that sleeps between frames, the writer pays for waking it: some 20 us each. The target is for
+one that spins, as readers of capture do; both are reported.
 """
 
 import threading
@@ -23,6 +26,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]
 CASES = {8: (8192, 40_000), 4096: (256, 40_000), 136_000: (64, 6_000), 4 << 20: (4, 500)}
 BIG_RING = (64, 200)  # of 4 MiB frames: more than most caches hold
 TARGET = 0.85  # at 4 MiB, copied in
+SPIN_S = 1e-3  # longer than a frame takes
 REPEATS = 7
 
 
@@ -55,10 +59,16 @@ def read(sequence: Any, nbytes: int, sink: np.ndarray[Any, Any] | None) -> int:
 
 
 def ring_speed(
-    ring: labdaq.Ring, source: np.ndarray[Any, Any], sink: np.ndarray[Any, Any] | None, count: int, spent: list[float]
+    ring: labdaq.Ring,
+    source: np.ndarray[Any, Any],
+    count: int,
+    spent: list[float],
+    sink: np.ndarray[Any, Any] | None = None,
+    spin_s: float | None = None,
 ) -> float:
     """GB/s from the first reserve to the last release."""
     with ring.begin_writing() as writer, ring.read("latest") as reader:
+        reader.spin_s = reader.spin_s if spin_s is None else spin_s
         sequence = writer.begin_sequence()
         reading = reader.next_sequence()
         while reading.nframe is not None:  # one of an earlier turn
@@ -84,8 +94,9 @@ def measure(nbytes: int, frames: int, count: int) -> dict[str, Any]:
         speeds = in_turns(
             REPEATS,
             memcpy=partial(memcpy_speed, source, target, count),
-            copy_in=partial(ring_speed, ring, source, None, count, spent),
-            in_and_out=partial(ring_speed, ring, source, sink, count, []),
+            copy_in=partial(ring_speed, ring, source, count, spent, spin_s=SPIN_S),
+            sleeping=partial(ring_speed, ring, source, count, []),
+            in_and_out=partial(ring_speed, ring, source, count, [], sink),
         )
     return {
         "frame_nbytes": nbytes,
@@ -93,6 +104,7 @@ def measure(nbytes: int, frames: int, count: int) -> dict[str, Any]:
         "memcpy_GBps": median(speeds["memcpy"]),
         "copy_in_GBps": median(speeds["copy_in"]),
         "in_and_out_GBps": median(speeds["in_and_out"]),
+        "sleeping_ratio": median_ratio(speeds["sleeping"], speeds["memcpy"]),
         "in_and_out_ratio": median_ratio(speeds["in_and_out"], speeds["memcpy"]),
         "writer_cpu_us_per_frame": 1e6 * median(spent) / count,
         "memcpy_us_per_frame": nbytes / median(speeds["memcpy"]) / 1e3,
