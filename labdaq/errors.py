@@ -9,12 +9,20 @@ __all__ = [
     "ClosedError",
     "DataError",
     "EndOfDataError",
+    "EndOfStream",
+    "IndexNoMoreThereError",
+    "IndexNotYetThereError",
+    "IndexWontBeThereError",
     "LabdaqError",
     "LayoutError",
     "MissingExtraError",
+    "NoScanAvailable",
+    "NoWritePermission",
     "NotFoundError",
     "ResourceError",
+    "ScanNotFoundError",
     "SpanError",
+    "StateError",
     "WaitTimeoutError",
 ]
 
@@ -61,3 +69,38 @@ class DataError(LabdaqError, ValueError):
 
 class MissingExtraError(LabdaqError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
+
+
+# ---- scans that are kept; most names are those of blissdata, so that programs for it go on to work
+
+
+class StateError(LabdaqError, RuntimeError):
+    """A scan cannot do this in the state it is in; the message names both. Nothing was changed."""
+
+
+class NoWritePermission(LabdaqError, PermissionError):  # noqa: N818
+    """A scan or stream that was opened to be read was asked to change."""
+
+
+class ScanNotFoundError(NotFoundError):
+    """There is no scan with this key, or no longer."""
+
+
+class NoScanAvailable(NotFoundError):  # noqa: N818
+    """No scan came within the time allowed, or there is none at all."""
+
+
+class EndOfStream(EndOfDataError):  # noqa: N818
+    """Every point of the stream was read, and no more will come."""
+
+
+class IndexNotYetThereError(LabdaqError, IndexError):
+    """The point may still come: the stream is being written."""
+
+
+class IndexWontBeThereError(LabdaqError, IndexError):
+    """The stream ended before this point."""
+
+
+class IndexNoMoreThereError(LabdaqError, IndexError):
+    """The point was removed to make room."""

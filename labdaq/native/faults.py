@@ -1,12 +1,15 @@
-"""Points at which a process can be made to die, to prove that the others survive it.
+"""Points at which a process can be made to die, or the system to refuse, to prove that the rest survives it.
 
 In a process started with the variable ``LABDAQ_FAULTS`` set, every transition of the engine counts down,
 and the process kills itself (SIGKILL: nothing is tidied up) when the count set by :func:`arm` is over. In
 all other processes the points are compiled to nothing.
+
+Operations on files are points of a second kind, in plain Python: :func:`fail_files` says what happens at the n-th.
 """
 
 import os
 import signal
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,7 +17,7 @@ from labdaq.native.atomics import add
 from labdaq.native.compile import jit
 from labdaq.native.libc import syscall
 
-__all__ = ["FAULTS", "arm", "fault_point"]
+__all__ = ["FAULTS", "arm", "fail_files", "fault_point", "file_operation"]
 
 FAULTS = "LABDAQ_FAULTS" in os.environ
 
@@ -35,3 +38,21 @@ def fault_point() -> None:
     """One transition was made. Nothing, unless faults are on."""
     if FAULTS and add(_COUNT, -1) == 1:
         syscall(_SYS_KILL, add(_PID, 0), _SIGKILL, 0, 0, 0, 0)
+
+
+_on_file_operation: Callable[[str], None] | None = None
+
+
+def fail_files(plan: Callable[[str], None] | None) -> None:
+    """Call a function before every operation on a file of the store, with its name; it may raise OSError, or kill.
+
+    None: no more. Only tests do this; it holds for this process.
+    """
+    global _on_file_operation  # noqa: PLW0603
+    _on_file_operation = plan
+
+
+def file_operation(name: str) -> None:
+    """One operation on a file is about to be made."""
+    if _on_file_operation is not None:
+        _on_file_operation(name)

@@ -1,0 +1,44 @@
+"""Scans that are kept: what was measured, what was said about it, found again and followed while it grows.
+
+`store`      DataStore: scans are made, found and deleted      `scan`      one acquisition, its states and streams
+`stream`     points that are appended, read by index           `cursor`    reading heads that follow streams
+`encoding`   how points become bytes                           `identity`  by which fields scans are found
+`engine`     what a store asks of the engine that keeps it, of which there are three: `embedded` (files), `memory`
+             and `redis_engine`
+"""
+
+from labdaq.errors import (
+    EndOfStream,
+    IndexNoMoreThereError,
+    IndexNotYetThereError,
+    IndexWontBeThereError,
+    NoScanAvailable,
+    NoWritePermission,
+    ScanNotFoundError,
+    StateError,
+)
+from labdaq.store.cursor import Cursor, CursorGroup
+from labdaq.store.encoding import JsonStreamEncoder, NumericStreamEncoder
+from labdaq.store.scan import Scan
+from labdaq.store.states import ScanState
+from labdaq.store.store import DataStore
+from labdaq.store.stream import Stream
+
+__all__ = [
+    "Cursor",
+    "CursorGroup",
+    "DataStore",
+    "EndOfStream",
+    "IndexNoMoreThereError",
+    "IndexNotYetThereError",
+    "IndexWontBeThereError",
+    "JsonStreamEncoder",
+    "NoScanAvailable",
+    "NoWritePermission",
+    "NumericStreamEncoder",
+    "Scan",
+    "ScanNotFoundError",
+    "ScanState",
+    "StateError",
+    "Stream",
+]

@@ -1,0 +1,186 @@
+"""Cursors: reading heads that follow streams while these are written."""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from labdaq.errors import EndOfStream, LayoutError
+from labdaq.store.engine import Extent
+from labdaq.store.stream import Stream, limit_s
+
+__all__ = ["Cursor", "CursorGroup"]
+
+LOOK_S = 1.0  # how often one that waits looks whether the writer still lives
+
+
+class Cursor:
+    """A reading head over one stream; it only moves forward. Used by one thread at a time.
+
+    Attributes
+    ----------
+    position : int
+        Index of the next point to be read.
+    skipped : int
+        Points that were passed over: asked for by ``count < 0``, or by `skip_trimmed`.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.position = 0
+        self.skipped = 0
+
+    def read(
+        self, block: bool = True, timeout: float | None = 0, count: int = 0, *, last_only: bool = False
+    ) -> tuple[int, Any]:
+        """Read what came since the last time.
+
+        Parameters
+        ----------
+        block
+            Wait until there is something.
+        timeout
+            For how many seconds at most; 0 or None: for ever.
+        count
+            At most so many points; 0: all that there are; negative: pass over all but the last so many.
+        last_only
+            The same as ``count=-1``.
+
+        Returns
+        -------
+        index : int
+            Of the first point.
+        data : array or list
+            The points; the empty list when nothing came.
+
+        Raises
+        ------
+        EndOfStream
+            All was read, and the stream is sealed; or its writer died.
+        IndexNoMoreThereError
+            Points that were to be read next were trimmed; `skip_trimmed` goes on behind them.
+        """
+        count = _checked(count, last_only)
+        if not _await([self], block, timeout):
+            return self.position, []
+        return self._take(self.stream.extent(), count)
+
+    def _is_ready(self, extent: Extent) -> bool:
+        return extent.length > self.position or extent.is_sealed
+
+    def _take(self, extent: Extent, count: int) -> tuple[int, Any]:
+        """Read from an extent in which there is something, or the end."""
+        if extent.length <= self.position:
+            raise EndOfStream(f"stream {self.stream.name!r} ended after {extent.length} points, and all were read")
+        start = self.position if count >= 0 else max(self.position, extent.length + count)
+        stop = extent.length if count <= 0 else min(extent.length, start + count)
+        data = self.stream.points(start, stop, extent)
+        self.skipped += start - self.position
+        self.position = stop
+        return start, data
+
+    def skip_trimmed(self) -> int:
+        """Go on at the first point that was not trimmed; how many were passed over."""
+        lost = max(0, self.stream.extent().first - self.position)
+        self.position += lost
+        self.skipped += lost
+        return lost
+
+    def __repr__(self) -> str:
+        return f"<cursor at {self.position} of {self.stream!r}>"
+
+
+class CursorGroup:
+    """Reading heads over several streams of one store, which wait together.
+
+    Parameters
+    ----------
+    streams
+        The streams, or a mapping of which they are the values.
+
+    Attributes
+    ----------
+    cursors : dict of Stream to Cursor
+    """
+
+    def __init__(self, streams: Iterable[Stream] | Mapping[Any, Stream]) -> None:
+        given = list(streams.values() if isinstance(streams, Mapping) else streams)
+        if not given:
+            raise LayoutError("there is no stream to be read")
+        if any(stream.engine is not given[0].engine for stream in given):
+            raise LayoutError("these streams are of several stores: make a group for each")
+        self.cursors = {stream: Cursor(stream) for stream in given}
+        self._ended: set[Stream] = set()
+
+    @property
+    def position(self) -> dict[Stream, int]:
+        """Index of the next point of each stream."""
+        return {stream: cursor.position for stream, cursor in self.cursors.items()}
+
+    def read(
+        self, block: bool = True, timeout: float | None = 0, count: int = 0, *, last_only: bool = False
+    ) -> dict[Stream, tuple[int, Any]]:
+        """Read what came since the last time: index and points of those streams for which something came.
+
+        The arguments are those of `Cursor.read`; this returns as soon as any stream has something.
+
+        Raises
+        ------
+        EndOfStream
+            All streams have ended, and all was read.
+        """
+        count = _checked(count, last_only)
+        cursors = [cursor for stream, cursor in self.cursors.items() if stream not in self._ended]
+        while cursors:
+            if not _await(cursors, block, timeout):
+                return {}
+            found = self._take(cursors, count)
+            if found:
+                return found
+            cursors = [cursor for cursor in cursors if cursor.stream not in self._ended]
+        raise EndOfStream(f"all {len(self.cursors)} streams have ended, and all was read")
+
+    def _take(self, cursors: list[Cursor], count: int) -> dict[Stream, tuple[int, Any]]:
+        found = {}
+        extents = cursors[0].stream.engine.extents([cursor.stream.log for cursor in cursors])
+        for cursor, extent in zip(cursors, extents, strict=True):
+            if extent.length > cursor.position:
+                found[cursor.stream] = cursor._take(extent, count)
+            elif extent.is_sealed:
+                self._ended.add(cursor.stream)
+        return found
+
+    def __repr__(self) -> str:
+        return f"<cursors over {len(self.cursors)} streams>"
+
+
+def _checked(count: int, last_only: bool) -> int:
+    if last_only and count not in {0, -1}:
+        raise LayoutError(f"count={count} and last_only=True contradict each other")
+    return -1 if last_only else count
+
+
+def _await(cursors: list[Cursor], block: bool, timeout: float | None) -> bool:
+    """Wait until one of the cursors has something to read, or has come to an end."""
+    limit = limit_s(timeout)
+    deadline = None if limit is None else time.monotonic() + limit
+    engine = cursors[0].stream.engine
+    logs = [cursor.stream.log for cursor in cursors]
+    keys = [cursor.stream.key for cursor in cursors]
+
+    def is_ready() -> bool:
+        return any(cursor._is_ready(extent) for cursor, extent in zip(cursors, engine.extents(logs), strict=True))
+
+    if is_ready():
+        return True
+    while block:
+        left = LOOK_S if deadline is None else min(LOOK_S, deadline - time.monotonic())
+        if left <= 0:
+            return False
+        if engine.wait(is_ready, keys, left):
+            return True
+        if all(lost := [log.lost_writer() for log in logs]) and not is_ready():
+            raise EndOfStream(
+                f"stream {cursors[0].stream.name!r} ends after {cursors[0].position} points: its writer, {lost[0]}, "
+                "died. `labdaq store repair` seals what is there"
+            )
+    return False

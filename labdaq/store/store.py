@@ -1,0 +1,267 @@
+"""The store: where scans are kept, found and made."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from labdaq.errors import LayoutError, NoScanAvailable, StateError
+from labdaq.store.engine import CATALOGUE, Engine, ScanRecord
+from labdaq.store.identity import IdentityModel
+from labdaq.store.keys import check_key, new_key, tag_order
+from labdaq.store.scan import Scan
+from labdaq.store.states import ScanState
+from labdaq.store.stream import Stream, limit_s
+
+__all__ = ["DataStore"]
+
+
+class DataStore:
+    """A place where scans are kept.
+
+    Parameters
+    ----------
+    url
+        ``labdaq:///path/of/a/folder`` or simply a path: embedded, needs no server, shared by all processes of
+        this machine. ``memory://``: of this object alone; ``memory://name``: of this process. ``redis://host:6379``
+        (also ``rediss://`` and ``unix://``, with user and password): shared by machines.
+    identity
+        Identity fields of your own, beside ``name``, ``number``, ``data_policy`` (required), ``session``,
+        ``proposal``, ``collection``, ``dataset`` and ``path``.
+    sync_s
+        Embedded: how often points are forced to the disk, which is what protects them from a loss of *power*; from
+        the death of a program they are safe at once. 0: each time, None: never.
+    patience_s
+        Redis: how long a server that does not answer is waited for, before an error says so.
+
+    Raises
+    ------
+    ResourceError
+        The folder cannot be used, the server cannot be reached.
+
+    Examples
+    --------
+    >>> store = DataStore("memory://")
+    >>> scan = store.create_scan({"name": "muon", "number": 1, "data_policy": "none"})
+    >>> delays = scan.create_stream("delay", NumericStreamEncoder(float), info={"unit": "us"})
+    >>> scan.prepare(); scan.start()
+    >>> delays.send(2.2); delays.send([0.7, 3.1])
+    >>> scan.stop(); scan.close()
+    >>> _timetag, key = store.get_last_scan()
+    >>> store.load_scan(key).streams["delay"][:]
+    array([2.2, 0.7, 3.1])
+    >>> store.close()
+    """
+
+    def __init__(
+        self,
+        url: str | os.PathLike[str],
+        identity: Iterable[str] = (),
+        *,
+        sync_s: float | None = 1.0,
+        patience_s: float = 10.0,
+    ) -> None:
+        own = IdentityModel(identity).fields
+        self._options = (tuple(identity), sync_s, patience_s)
+        self._engine = _engine_of(os.fspath(url), sync_s, patience_s)
+        try:
+            self._model = IdentityModel(self._engine.identity_fields(own))
+        except BaseException:
+            self._engine.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a password."""
+        return self._engine.url
+
+    @property
+    def engine(self) -> Engine:
+        """What keeps it."""
+        return self._engine
+
+    # -------------------------------------------------------------------------------------- scans
+
+    def create_scan(self, identity: Mapping[str, Any], info: Mapping[str, Any] | None = None) -> Scan:
+        """Make a scan, which is driven by the result.
+
+        Parameters
+        ----------
+        identity
+            Who it is: ``{"name": …, "number": …, "data_policy": …}`` and more.
+        info
+            What there is to say about it; it may be changed until the scan is prepared.
+
+        Raises
+        ------
+        LayoutError
+            A required field is missing, a field is unknown, a value has the wrong type.
+        """
+        record = ScanRecord(new_key("scan"), time.time_ns(), self._model.checked(identity))
+        self._engine.add(record)
+        scan = Scan(self._engine, record, writable=True)
+        scan.info.update(info or {})
+        return scan
+
+    def load_scan(self, key: str) -> Scan:
+        """A scan, to be read.
+
+        Raises
+        ------
+        ScanNotFoundError
+            There is none with this key, or no longer.
+        """
+        return Scan(self._engine, self._engine.load(check_key(key, "scan")), writable=False)
+
+    def open_stream(self, key: str, *, write: bool = False) -> Stream:
+        """A stream by its key, which its maker may have passed on before the scan was prepared.
+
+        Parameters
+        ----------
+        write
+            To append points to it; one at a time may.
+        """
+        return Stream(self._engine, self._engine.find_stream(check_key(key, "stream")), writable=write)
+
+    def get_last_scan(self) -> tuple[str, str]:
+        """Time tag and key of the newest scan.
+
+        Raises
+        ------
+        NoScanAvailable
+            There is none at all.
+        """
+        found = self._engine.last_scan()
+        if found is None:
+            raise NoScanAvailable(f"there is no scan in {self.url}")
+        return found
+
+    def get_next_scan(
+        self, since: str | int | None = None, block: bool = True, timeout: float | None = 0
+    ) -> tuple[str, str]:
+        """Time tag and key of the first scan after another one.
+
+        Parameters
+        ----------
+        since
+            The time tag of an earlier call: so no scan is missed. 0: the beginning. None: now.
+        block
+            Wait for it, for ``timeout`` seconds at most; 0 or None: for ever.
+
+        Raises
+        ------
+        NoScanAvailable
+            None came within this time.
+        """
+        tag = self._engine.last_tag() if since is None else str(since or "0-0")
+        tag_order(tag)
+        found = self._engine.next_scan(tag)
+        if found is None and block:
+            self._engine.wait(lambda: self._engine.next_scan(tag) is not None, [CATALOGUE], limit_s(timeout))
+            found = self._engine.next_scan(tag)
+        if found is None:
+            raise NoScanAvailable(f"no scan began in {self.url} after {tag}" + (" in time" if block else " yet"))
+        return found
+
+    def search_existing_scans(
+        self,
+        *,
+        created: tuple[Any, Any] | None = None,
+        order: str = "oldest",
+        limit: int | None = None,
+        **fields: Any,
+    ) -> tuple[str, list[str]]:
+        """Find scans by their identity.
+
+        Parameters
+        ----------
+        created
+            Made from one time to another: datetimes, seconds since 1970, or None for no limit.
+        order
+            Which come first: the ``oldest`` or the ``newest``.
+        limit
+            At most so many.
+        **fields
+            What a field is: a text or a number; ``"muon*"``: begins with; ``(1, 10)``: from one to the other, both
+            included, None for no limit.
+
+        Returns
+        -------
+        timetag : str
+            Of the newest scan at that moment: `get_next_scan` goes on from it without a hole.
+        keys : list of str
+
+        Raises
+        ------
+        LayoutError
+            There is no such field; lists those that there are.
+        """
+        return self._engine.search(self._model.query(fields, created=created, order=order, limit=limit))
+
+    def get_scans_state(self, keys: Sequence[str]) -> dict[str, ScanState]:
+        """The states of those of the scans that exist."""
+        return self._engine.states([check_key(key, "scan") for key in keys])
+
+    def delete_scan(self, key: str, force: bool = False) -> bool:
+        """Remove a scan and all its points; False when there was none.
+
+        Parameters
+        ----------
+        force
+            Even if it is not closed.
+
+        Raises
+        ------
+        StateError
+            It is not closed.
+        """
+        state = self._engine.states([check_key(key, "scan")]).get(key)
+        if state is None:
+            return False
+        if state != ScanState.CLOSED and not force:
+            raise StateError(f"scan {key} is {state.name}: close it first, or delete it with force=True")
+        self._engine.remove(key)
+        return True
+
+    # --------------------------------------------------------------------------------------- life
+
+    def close(self) -> None:
+        """Let go of everything; streams that are written are given up without being sealed."""
+        self._engine.close()
+
+    def __enter__(self) -> "DataStore":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<store {self.url}>"
+
+
+def _engine_of(url: str, sync_s: float | None, patience_s: float) -> Engine:
+    """The engine that a URL asks for."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "labdaq", url
+    if scheme == "memory":
+        from labdaq.store.memory import memory_engine
+
+        return memory_engine(rest)
+    if scheme in {"redis", "rediss", "unix"}:
+        from labdaq.store.redis_engine import RedisEngine
+
+        return RedisEngine(url, patience_s=patience_s)
+    if scheme != "labdaq" or not rest:
+        raise LayoutError(
+            f"{urlsplit(url).scheme or url!r} is no store: give a path, labdaq:///path, memory:// or redis://host:6379"
+        )
+    if separator and not rest.startswith("/"):
+        raise LayoutError(f"{url} names a machine; a folder is written labdaq:///{rest}")
+    from labdaq.store.embedded import EmbeddedEngine
+
+    return EmbeddedEngine(rest, sync_s=sync_s)
