@@ -1,23 +1,57 @@
 """File formats, each read and written once.
 
-`table`      records with units: what the formats of tables have in common
-`csv`        tables as text, appended batch by batch
-`parquet`    tables in columns, streamed in row groups
-`picocosmo`  recorded waveforms of the picoCosmo experiments
+`table`        records with units: what the formats of tables have in common
+`place`        how a file gets to its place: appended in batches, or moved there when it is complete
+`csv`          tables as text, appended batch by batch
+`dialect`      what tables of text look like: separators, comments, headings
+`parquet`      tables in columns, streamed in row groups
+`arrow`        tables as Arrow has them, for both kinds of Parquet
+`parquet_tar`  events as mimoCoRB saves them: one small Parquet file each, in a tar archive
+`hdf5`         named datasets that grow, in HDF5 with the structure of NeXus
+`zarr`         the same in a Zarr group
+`nexus`        what the two have in common when they write
+`datasets`     what they have in common when they read
+`columns`      datasets that grow, and what fits in one
+`npz`          a few arrays and their metadata, for NumPy
+`picocosmo`    recorded waveforms of the picoCosmo experiments
 """
 
 from labdaq.files.csv import CsvFile, read_csv
-from labdaq.files.parquet import ParquetFile, read_parquet
+from labdaq.files.datasets import DatasetInfo, DatasetReader
+from labdaq.files.hdf5 import Hdf5File, Hdf5Reader, list_hdf5, read_hdf5
+from labdaq.files.nexus import NexusFile
+from labdaq.files.npz import Arrays, read_npz, write_npz
+from labdaq.files.parquet import ParquetFile, iterate_parquet, read_parquet
+from labdaq.files.parquet_tar import ParquetTarFile, TarEvent, read_parquet_tar
 from labdaq.files.picocosmo import Recording, find_recordings, read_recording
 from labdaq.files.table import Table
+from labdaq.files.zarr import ZarrFile, ZarrReader, list_zarr, read_zarr
 
 __all__ = [
+    "Arrays",
     "CsvFile",
+    "DatasetInfo",
+    "DatasetReader",
+    "Hdf5File",
+    "Hdf5Reader",
+    "NexusFile",
     "ParquetFile",
+    "ParquetTarFile",
     "Recording",
     "Table",
+    "TarEvent",
+    "ZarrFile",
+    "ZarrReader",
     "find_recordings",
+    "iterate_parquet",
+    "list_hdf5",
+    "list_zarr",
     "read_csv",
+    "read_hdf5",
+    "read_npz",
     "read_parquet",
+    "read_parquet_tar",
     "read_recording",
+    "read_zarr",
+    "write_npz",
 ]

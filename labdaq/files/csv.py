@@ -1,13 +1,13 @@
-"""Tables as text: one line of names and units, then one line for each record.
+r"""Tables as text: one line of names and units, then one line for each record.
 
-The header names the fields as ``decay_time [us]``. Each batch is appended whole with a single call to the
-system, so after a crash the file holds everything that was written up to the last batch or a part of it.
-Numbers are written so that they read back to the same value.
+The header names the fields as ``decay_time [us]``, or by titles of your own. Each batch is appended whole with
+a single call to the system, so after a crash the file holds everything that was written up to the last batch or
+a part of it. Numbers are written so that they read back to the same value. Tables of other programs are read
+too, whatever separates their cells: ``CsvFile(path, titles=..., separator="\t")`` writes what mimoCoRB writes.
 """
 
 import csv
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from labdaq.errors import ClosedError, DataError, LayoutError
-from labdaq.files.table import PathLike, Table, check_free, check_units, fields_of, resource_error
+from labdaq.files.dialect import check_separator, rows_of, with_names
+from labdaq.files.place import AppendedFile
+from labdaq.files.table import PathLike, Table, check_fields, fields_of, reading
 
 __all__ = ["CsvFile", "read_csv"]
 
@@ -32,7 +34,11 @@ class CsvFile:
     path : path-like
         The file.
     units : mapping of str to str, optional
-        Units of the fields.
+        Units of the fields; they follow the name in the header, as ``delay [us]``.
+    titles : mapping of str to str, optional
+        Headings by field. A title stands as it is, without the unit: say the unit in the title.
+    separator : str
+        What stands between the cells: a comma, a tab or a semicolon.
     overwrite : bool
         Replace an existing file; without it that is an error.
 
@@ -54,11 +60,22 @@ class CsvFile:
     2,0.5
     """
 
-    def __init__(self, path: PathLike, *, units: Mapping[str, str] | None = None, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: PathLike,
+        *,
+        units: Mapping[str, str] | None = None,
+        titles: Mapping[str, str] | None = None,
+        separator: str = ",",
+        overwrite: bool = False,
+    ) -> None:
+        check_separator(separator)
+        if separator == " ":
+            raise LayoutError("blanks separate cells in tables of others only: texts hold blanks; write tabs")
         self.path = Path(path)
-        self.units = dict(units or {})
-        self.overwrite = overwrite
-        self._file: io.FileIO | None = None
+        self.units, self.titles = dict(units or {}), dict(titles or {})
+        self.separator, self.overwrite = separator, overwrite
+        self._file: AppendedFile | None = None
         self._dtype: np.dtype[Any] | None = None
         self._is_closed = False
 
@@ -84,39 +101,39 @@ class CsvFile:
         elif records.dtype != self._dtype:
             raise LayoutError(f"{self.path} holds records of {self._dtype}, not {records.dtype}")
         columns = [_cells(records[name]) for name in records.dtype.names or ()]
-        self._append(self._file, _lines(zip(*columns, strict=True)))
+        self._file.append(self._lines(zip(*columns, strict=True)))
 
-    def _begin(self, records: npt.NDArray[Any]) -> io.FileIO:
+    def _begin(self, records: npt.NDArray[Any]) -> AppendedFile:
         fields = fields_of(records)
-        check_units(self.units, tuple(fields))
         for name, dtype in fields.items():
             if dtype.kind not in "biufSUM" or dtype.shape:
                 raise LayoutError(f"field {name!r} ({dtype}) does not fit in a cell of a CSV file: use Parquet")
-        check_free(self.path, overwrite=self.overwrite)
-        try:
-            file = io.FileIO(self.path, "w")
-        except OSError as error:
-            raise resource_error(error, self.path, "opening the file") from error
+        headings = self._headings(tuple(fields))
+        file = AppendedFile(self.path, overwrite=self.overwrite)
         self._dtype = records.dtype
-        titles = [f"{name} [{self.units[name]}]" if name in self.units else name for name in fields]
         try:
-            self._append(file, _lines([titles]))
+            file.append(self._lines([headings]))
         except BaseException:
             self._is_closed = True
             file.close()
             raise
         return file
 
-    def _append(self, file: io.FileIO, text: bytes) -> None:
-        end = file.tell() if file.seekable() else None
-        rest = memoryview(text)
-        try:
-            while rest:
-                rest = rest[file.write(rest) :]
-        except OSError as error:
-            if end is not None:
-                _cut(file, end)
-            raise resource_error(error, self.path, f"writing {len(text)} bytes") from error
+    def _headings(self, names: tuple[str, ...]) -> list[str]:
+        check_fields(self.units, "units", names)
+        check_fields(self.titles, "titles", names)
+        named = {name: f"{name} [{self.units[name]}]" if name in self.units else name for name in names}
+        headings = list((named | self.titles).values())
+        if len(set(headings)) < len(headings):
+            raise LayoutError(f"two columns would have the same heading: {', '.join(headings)}")
+        if headings[0].startswith("#"):
+            raise LayoutError(f"the first heading, {headings[0]!r}, would be read as a comment")
+        return headings
+
+    def _lines(self, rows: Any) -> bytes:
+        text = io.StringIO()
+        csv.writer(text, delimiter=self.separator, lineterminator="\n").writerows(rows)
+        return text.getvalue().encode()
 
     def close(self) -> None:
         """Close the file; everything is on its way to the disk. Closing twice is fine."""
@@ -144,23 +161,17 @@ def _cells(column: npt.NDArray[Any]) -> list[Any]:
     return list(column.tolist())
 
 
-def _lines(rows: Any) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+def read_csv(
+    path: PathLike,
+    dtype: npt.DTypeLike | None = None,
+    *,
+    titles: Mapping[str, str] | None = None,
+    separator: str | None = None,
+) -> Table:
+    """Read a table of text, written by :class:`CsvFile` or by another program.
 
-
-def _cut(file: io.FileIO, end: int) -> None:
-    """Take a half-written batch off the end of a file, where the file can be cut."""
-    try:
-        os.ftruncate(file.fileno(), end)
-        file.seek(end)
-    except OSError:
-        return
-
-
-def read_csv(path: PathLike, dtype: npt.DTypeLike | None = None) -> Table:
-    """Read a table that :class:`CsvFile` wrote. A last line that a crash cut short is left out.
+    The names of the columns come first, with or without a ``#``; lines with a ``#`` may precede them. A last
+    line without an end, as a crash leaves it, is left out.
 
     Parameters
     ----------
@@ -169,6 +180,10 @@ def read_csv(path: PathLike, dtype: npt.DTypeLike | None = None) -> Table:
     dtype : structured dtype, optional
         How to read the fields; by default columns of integers become int64, columns of numbers float64,
         and all others text.
+    titles : mapping of str to str, optional
+        Headings by field, as they were given to the writer.
+    separator : str, optional
+        Comma, tab, semicolon, or a blank for any stretch of blanks; by default it is found.
 
     Returns
     -------
@@ -181,36 +196,19 @@ def read_csv(path: PathLike, dtype: npt.DTypeLike | None = None) -> Table:
         If the file cannot be read.
     DataError
         If it has no header, or a line does not fit to it.
+    NotFoundError
+        If a title is not among the headings.
     """
     file = Path(path)
-    try:
+    with reading(file, "a text file", UnicodeDecodeError):
         text = file.read_bytes()
-    except OSError as error:
-        raise resource_error(error, file, "reading the file") from error
-    try:
         complete = text[: text.rfind(b"\n") + 1].decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not a text file: {error}") from error
-    rows = list(csv.reader(io.StringIO(complete)))
-    if not rows or not all(rows[0]):
-        raise DataError(f"{file} does not begin with a line of names")
-    names, units = _names(rows[0])
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(names):
-            raise DataError(f"{file}, line {number}: {len(row)} values for {len(names)} fields")
-    columns = zip(*rows[1:], strict=True) if len(rows) > 1 else [()] * len(names)
-    texts = {name: np.array(column, "U") for name, column in zip(names, columns, strict=True)}
-    return Table(_convert(file, texts, dtype), units)
-
-
-def _names(titles: list[str]) -> tuple[list[str], dict[str, str]]:
-    names, units = [], {}
-    for title in titles:
-        name, _, unit = title.partition(" [")
-        names.append(name)
-        if unit.endswith("]"):
-            units[name] = unit[:-1]
-    return names, units
+    headings, rows = rows_of(complete, file, separator)
+    names, units = with_names(headings, titles or {}, file)
+    columns = zip(*(cells for _, cells in rows), strict=True) if rows else [()] * len(names)
+    with reading(file, "a table that fits in memory"):
+        texts = {name: np.array(column, "U") for name, column in zip(names, columns, strict=True)}
+        return Table(_convert(file, texts, dtype), units)
 
 
 def _convert(file: Path, texts: Mapping[str, npt.NDArray[Any]], dtype: npt.DTypeLike | None) -> npt.NDArray[Any]:

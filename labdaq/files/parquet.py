@@ -6,8 +6,7 @@ half a file. Units are metadata of the columns, as ``unit``; arrays in a field b
 """
 
 import contextlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,19 +14,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labdaq.errors import ClosedError, DataError, LayoutError, MissingExtraError
-from labdaq.files.table import PathLike, Table, check_free, check_units, fields_of, resource_error
+from labdaq.errors import ClosedError, LayoutError
+from labdaq.files.arrow import damaged, from_arrow, pyarrow, to_arrow
+from labdaq.files.place import discard, part_of, put_in_place
+from labdaq.files.table import (
+    LARGEST,
+    PathLike,
+    Table,
+    check_fields,
+    check_free,
+    check_size,
+    fields_of,
+    reading,
+    resource_error,
+)
 
-__all__ = ["ParquetFile", "read_parquet"]
+__all__ = ["ParquetFile", "iterate_parquet", "read_parquet", "table_from"]
 
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("Parquet files need pyarrow: pip install 'labdaq[store]'") from error
-    return pa
+_WHAT = "a complete Parquet file"
 
 
 class ParquetFile:
@@ -77,9 +81,9 @@ class ParquetFile:
     ) -> None:
         if row_group < 1:
             raise LayoutError(f"a row group holds at least one record, not {row_group}")
-        self._arrow = _pyarrow()
+        self._arrow = pyarrow()
         self.path = Path(path)
-        self.part = self.path.with_name(self.path.name + ".part")
+        self.part = part_of(self.path)
         self.units, self.metadata = dict(units or {}), dict(metadata or {})
         self.row_group, self.overwrite = row_group, overwrite
         self._writer: Any = None
@@ -115,9 +119,9 @@ class ParquetFile:
             self._flush()
 
     def _begin(self, records: npt.NDArray[Any]) -> None:
-        check_units(self.units, tuple(fields_of(records)))
+        check_fields(self.units, "units", tuple(fields_of(records)))
         check_free(self.path, overwrite=self.overwrite)
-        schema = _to_arrow(self._arrow, records[:0], self.units).schema.with_metadata(self.metadata)
+        schema = to_arrow(records[:0], self.units).schema.with_metadata(self.metadata)
         try:
             self._writer = self._arrow.parquet.ParquetWriter(self.part, schema)
         except OSError as error:
@@ -130,7 +134,7 @@ class ParquetFile:
         batch = np.concatenate(self._waiting)
         self._waiting, self._waiting_records = [], 0
         try:
-            self._writer.write_table(_to_arrow(self._arrow, batch, self.units), self.row_group)
+            self._writer.write_table(to_arrow(batch, self.units), self.row_group)
         except OSError as error:
             self._give_up()
             raise resource_error(error, self.path, f"writing {batch.nbytes} bytes") from error
@@ -140,8 +144,7 @@ class ParquetFile:
         self._is_closed = True
         with contextlib.suppress(OSError):
             self._writer.close()
-        with contextlib.suppress(OSError):
-            self.part.unlink()
+        discard(self.path)
 
     def close(self) -> None:
         """Complete the file and give it its name. Closing twice is fine."""
@@ -151,10 +154,11 @@ class ParquetFile:
             self._flush()
             try:
                 self._writer.close()
-                self.part.replace(self.path)
             except OSError as error:
                 self._give_up()
                 raise resource_error(error, self.path, "completing the file") from error
+            self._is_closed = True
+            put_in_place(self.path, overwrite=self.overwrite)
         self._is_closed = True
 
     def __enter__(self) -> "ParquetFile":
@@ -166,32 +170,15 @@ class ParquetFile:
         self.close()
 
 
-def _to_arrow(arrow: Any, records: npt.NDArray[Any], units: Mapping[str, str]) -> Any:
-    """Records as an Arrow table; what Arrow has no word for goes to the metadata of the columns."""
-    fields, columns = [], []
-    for name, dtype in fields_of(records).items():
-        values = np.ascontiguousarray(records[name], dtype.base.newbyteorder("="))
-        try:
-            column = arrow.array(values.reshape(-1))
-            if dtype.shape:
-                column = arrow.FixedSizeListArray.from_arrays(column, int(np.prod(dtype.shape)))
-        except (arrow.ArrowException, ValueError) as error:
-            raise LayoutError(f"field {name!r} ({dtype}) does not fit in a Parquet file: {error}") from error
-        about = {"numpy": dtype.base.str, "shape": json.dumps(dtype.shape)}
-        if name in units:
-            about["unit"] = units[name]
-        fields.append(arrow.field(name, column.type, nullable=False, metadata=about))
-        columns.append(column)
-    return arrow.Table.from_arrays(columns, schema=arrow.schema(fields))
-
-
-def read_parquet(path: PathLike) -> Table:
+def read_parquet(path: PathLike, *, limit: int = LARGEST) -> Table:
     """Read a table of flat columns, written by :class:`ParquetFile` or by another program.
 
     Parameters
     ----------
     path : path-like
         The file.
+    limit : int
+        Bytes of memory that the table may take.
 
     Returns
     -------
@@ -203,40 +190,63 @@ def read_parquet(path: PathLike) -> Table:
     ResourceError
         If the file cannot be read.
     DataError
-        If it is not a complete Parquet file.
+        If it is not a complete Parquet file, or larger than the limit: see :func:`iterate_parquet`.
     MissingExtraError
         If pyarrow is not installed.
     """
-    arrow, file = _pyarrow(), Path(path)
-    try:
-        with arrow.parquet.ParquetFile(file) as parquet:
-            table = parquet.read()
-    except arrow.ArrowInvalid as error:
-        raise DataError(f"{file} is not a complete Parquet file: {error}") from error
-    except OSError as error:
-        raise resource_error(error, file, "reading the file") from error
-    columns = {about.name: _from_arrow(about, table.column(about.name)) for about in table.schema}
-    records = np.empty(len(table), [(name, c.dtype, c.shape[1:]) for name, c in columns.items()])
-    for name, column in columns.items():
-        records[name] = column
-    units = {about.name: _told(about)["unit"] for about in table.schema if "unit" in _told(about)}
-    return Table(records, units, _text(table.schema.metadata))
+    return table_from(path, Path(path), limit=limit)
 
 
-def _from_arrow(about: Any, column: Any) -> npt.NDArray[Any]:
-    told = _told(about)
-    shape = tuple(json.loads(told.get("shape", "[]")))
-    column = column.combine_chunks()
-    values = (column.flatten() if shape else column).to_numpy(zero_copy_only=False)
-    dtype = np.dtype(told["numpy"]) if "numpy" in told else values.dtype
-    if dtype.hasobject:
-        dtype = np.array(values.tolist()).dtype
-    return np.asarray(values.astype(dtype).reshape(len(column), *shape))
+def table_from(source: Any, path: Path, *, limit: int = LARGEST) -> Table:
+    """Read a table from what pyarrow can open; the path is for messages."""
+    arrow = pyarrow()
+    with reading(path, _WHAT, *damaged(arrow)), arrow.parquet.ParquetFile(source) as parquet:
+        groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
+        values = [group.column(i).num_values for group in groups for i in range(group.num_columns)]
+        check_size(8 * sum(values), limit, str(path))  # a few bytes can stand for many equal values
+        return from_arrow(parquet.read())
 
 
-def _told(about: Any) -> dict[str, str]:
-    return _text(about.metadata)
+def iterate_parquet(path: PathLike, nrecord: int = 65536) -> Iterator[Table]:
+    """Read a table batch by batch, so that it need not fit in memory.
 
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    nrecord : int
+        Records at a time; where a row group ends there may be fewer.
 
-def _text(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
-    return {key.decode(): value.decode() for key, value in (metadata or {}).items()}
+    Yields
+    ------
+    Table
+        Some records, as :func:`read_parquet` returns them all.
+
+    Raises
+    ------
+    ResourceError, DataError, MissingExtraError
+        As :func:`read_parquet` does, when the file is opened with the first batch, or later.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "pulses.parquet"
+    >>> with ParquetFile(path) as file:
+    ...     file.write(np.array([(1,), (2,), (3,)], [("n", "i4")]))
+    >>> [table.records["n"].tolist() for table in iterate_parquet(path, 2)]
+    [[1, 2], [3]]
+    """
+    if nrecord < 1:
+        raise LayoutError(f"a batch holds at least one record, not {nrecord}")
+    arrow, file = pyarrow(), Path(path)
+    with contextlib.ExitStack() as opened:
+        with reading(file, _WHAT, *damaged(arrow)):
+            parquet = opened.enter_context(arrow.parquet.ParquetFile(file))
+            batches = parquet.iter_batches(nrecord)
+        while True:
+            with reading(file, _WHAT, *damaged(arrow)):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                table = from_arrow(arrow.Table.from_batches([batch]))
+            yield table

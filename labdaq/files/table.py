@@ -1,7 +1,10 @@
-"""Tables: records that share a dtype, and the units of their fields."""
+"""Tables: records that share a dtype, and the units of their fields; and what all formats have in common."""
 
+import contextlib
+import errno
+import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labdaq.errors import LayoutError, ResourceError
+from labdaq.errors import DataError, LabdaqError, LayoutError, MissingExtraError, ResourceError
 
-__all__ = ["PathLike", "Table", "check_free", "check_units", "fields_of", "resource_error"]
+__all__ = [
+    "LARGEST",
+    "PathLike",
+    "Table",
+    "check_fields",
+    "check_free",
+    "check_size",
+    "fields_of",
+    "needed",
+    "reading",
+    "resource_error",
+]
 
 PathLike = str | os.PathLike[str]
+
+LARGEST = 2**32
+"""Bytes that are read at once unless the caller allows more: what a file claims to hold may be nonsense."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +71,16 @@ def fields_of(records: Any) -> dict[str, np.dtype[Any]]:
     return kinds
 
 
-def check_units(units: Mapping[str, str], names: tuple[str, ...]) -> None:
-    """Raise LayoutError if a unit is given for a field that is not there."""
-    unknown = sorted(set(units) - set(names))
+def check_fields(given: Mapping[str, str], what: str, names: tuple[str, ...]) -> None:
+    """Raise LayoutError if something, such as units, is given for a field that is not there."""
+    unknown = sorted(set(given) - set(names))
     if unknown:
-        raise LayoutError(f"units given for {', '.join(unknown)}; the fields are {', '.join(names)}")
+        raise LayoutError(f"{what} given for {', '.join(unknown)}; the fields are {', '.join(names)}")
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raise ResourceError if the file exists and must not be replaced."""
-    if not overwrite and path.is_file():
+    """Raise ResourceError if the file or folder exists and must not be replaced."""
+    if not overwrite and (path.is_file() or path.is_dir()):
         raise ResourceError(f"{path} exists: give another name, or overwrite=True to replace it")
 
 
@@ -71,3 +88,63 @@ def resource_error(error: OSError, path: Path, doing: str) -> ResourceError:
     """Turn what the system said into our error, keeping its number."""
     reason = error.strerror or str(error)
     return ResourceError(error.errno, f"{doing} failed: {reason}", str(path))
+
+
+def check_size(nbyte: int, limit: int, what: str) -> None:
+    """Raise DataError if something would take more bytes than are allowed."""
+    if nbyte > limit:
+        raise DataError(f"{what} would take {nbyte} bytes of memory; at most {limit} are read at once")
+
+
+def needed(package: str) -> Any:
+    """Import a package that comes with the extra ``store``.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+
+    Examples
+    --------
+    >>> needed("json").dumps([1])
+    '[1]'
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        name = package.partition(".")[0]
+        raise MissingExtraError(f"this kind of file needs {name}: pip install 'labdaq[store]'") from error
+
+
+@contextlib.contextmanager
+def reading(path: Path, what: str, *damaged: type[Exception]) -> Iterator[None]:
+    """Tell in our errors what goes wrong while a file is read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What it should be.
+    *damaged : exception classes
+        What the reader raises if it is something else. An OSError without a number of the system is one too.
+
+    Examples
+    --------
+    >>> with reading(Path("pulses.json"), "a list", ValueError):
+    ...     raise ValueError("no bracket")
+    Traceback (most recent call last):
+    labdaq.errors.DataError: pulses.json is not a list: no bracket
+    """
+    try:
+        yield
+    except LabdaqError:
+        raise
+    except MemoryError as error:
+        raise ResourceError(errno.ENOMEM, f"reading it takes too much memory: {error}", str(path)) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise resource_error(error, path, "reading the file") from error
+        raise DataError(f"{path} is not {what}: {error}") from error
+    except damaged as error:
+        raise DataError(f"{path} is not {what}: {error}") from error

@@ -10,6 +10,7 @@ Folder and files are for their owner only.
 """
 
 import json
+import os
 import platform
 import threading
 from collections.abc import Callable, Sequence
@@ -61,7 +62,7 @@ class EmbeddedEngine:
 
     @property
     def _owner(self) -> "_Owner":
-        """This process; a forked child is another one."""
+        """Who writes here: this process; a forked child is another one."""
         if self._me.identity.pid != os.getpid():
             self._me = _Owner()
         return self._me
