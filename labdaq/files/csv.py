@@ -7,7 +7,6 @@ too, whatever separates their cells: ``CsvFile(path, titles=..., separator="\t")
 """
 
 import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -131,9 +130,9 @@ class CsvFile:
         return headings
 
     def _lines(self, rows: Any) -> bytes:
-        text = io.StringIO()
-        csv.writer(text, delimiter=self.separator, lineterminator="\n").writerows(rows)
-        return text.getvalue().encode()
+        lines = _Lines()
+        csv.writer(lines, delimiter=self.separator).writerows(rows)
+        return "".join(lines).encode()
 
     def close(self) -> None:
         """Close the file; everything is on its way to the disk. Closing twice is fine."""
@@ -148,6 +147,13 @@ class CsvFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Lines(list[str]):
+    r"""Lines that end with ``\n``, in whose cells ``\r`` is quoted too: the writer quotes what ends its lines."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
 
 
 def _cells(column: npt.NDArray[Any]) -> list[Any]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from labdaq.errors import ClosedError, DataError, LayoutError, ResourceError
+from labdaq.errors import ClosedError, DataError, LayoutError, NotFoundError, ResourceError
 from labdaq.files import CsvFile, read_csv
 
 PULSE = np.dtype([("n", "i8"), ("delay", "f8"), ("height", "f4"), ("good", "?")])
@@ -184,3 +184,95 @@ class TestFaults:
     def test_missing_file(self, tmp_path):
         with pytest.raises(ResourceError, match="No such file"):
             read_csv(tmp_path / "x.csv")
+
+
+TITLES = {"delay": "Decay time (us)", "height": "1st chA; height"}
+
+
+class TestTitles:
+    @pytest.mark.parametrize("separator", [",", "\t", ";"])
+    def test_round_trip(self, tmp_path, separator):
+        path = tmp_path / "x.txt"
+        with CsvFile(path, titles=TITLES, units={"n": "1", "delay": "us"}, separator=separator) as file:
+            file.write(pulses(3))
+        headings = path.read_text().splitlines()[0].replace('"', "")
+        assert headings == separator.join(["n [1]", "Decay time (us)", "1st chA; height", "good"])
+        for given_ in (separator, None):
+            table = read_csv(path, PULSE, titles=TITLES, separator=given_)
+            np.testing.assert_array_equal(table.records, pulses(3))
+            assert table.units == {"n": "1"}
+
+    def test_tables_of_mimocorb(self, tmp_path):
+        pandas = pytest.importorskip("pandas")
+        titles = {"counter": "event id", "timestamp": "time of event (UTC)", "decay_time": "decay time (ns)"}
+        frame = pandas.DataFrame(
+            {"event id": [3, 4], "time of event (UTC)": [1.5e9, 1.6e9], "decay time (ns)": [2.5, 1e-7]}
+        )
+        frame.to_csv(tmp_path / "x.txt", sep="\t", index=False)
+        records = read_csv(tmp_path / "x.txt", titles=titles).records
+        assert records.dtype.names == ("counter", "timestamp", "decay_time")
+        assert records.tolist() == [(3, 1.5e9, 2.5), (4, 1.6e9, 1e-7)]
+        with CsvFile(tmp_path / "y.txt", titles=titles, separator="\t") as file:
+            file.write(records)
+        pandas.testing.assert_frame_equal(pandas.read_csv(tmp_path / "y.txt", sep="\t"), frame)
+
+    def test_titles_that_do_not_fit(self, tmp_path):
+        for titles, told in (({"dealy": "x"}, "dealy"), ({"delay": "n"}, "same heading"), ({"n": "#n"}, "comment")):
+            with CsvFile(tmp_path / "x.csv", titles=titles) as file, pytest.raises(LayoutError, match=told):
+                file.write(pulses(1))
+        for separator in (" ", "|"):
+            with pytest.raises(LayoutError, match="separate"):
+                CsvFile(tmp_path / "x.csv", separator=separator)
+        assert list(tmp_path.iterdir()) == []
+        (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+        with pytest.raises(NotFoundError, match="'Delay'; there are a, b"):
+            read_csv(tmp_path / "x.csv", titles={"delay": "Delay"})
+        with pytest.raises(DataError, match="several columns b"):
+            read_csv(tmp_path / "x.csv", titles={"b": "a"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a,b\n1,2.5\n", "a\tb\n1\t2.5\n", "a;b\r\n1;2.5\r\n", "a  b\n 1\t2.5\n\n", "#a,b\n1,2.5\n", "# a b\n1 2.5\n",
+     "# made by hand; with care\n# a, b\n1, 2.5\n", "# a comment\na;b\n1;2.5\n", "\ufeffa;b\n1;2.5\n",
+     '"a";"b"\n"1";"2.5"\n'],
+)  # fmt: skip
+def test_tables_of_other_programs(tmp_path, text):
+    (tmp_path / "x.txt").write_bytes(text.encode())
+    records = read_csv(tmp_path / "x.txt").records
+    assert records.dtype == [("a", "i8"), ("b", "f8")]
+    assert records.tolist() == [(1, 2.5)]
+
+
+@pytest.mark.parametrize("text", ["a,b\n", "a;b\n", "#a b\n"])
+def test_tables_without_records(tmp_path, text):
+    (tmp_path / "x.txt").write_text(text)
+    table = read_csv(tmp_path / "x.txt", separator=" " if " " in text else None)
+    assert (table.records.dtype.names, len(table)) == (("a", "b"), 0)
+
+
+def test_numpy_wrote_it(tmp_path):
+    np.savetxt(tmp_path / "x.txt", [[1, 2], [3, 4]], header="first line\na b")
+    assert read_csv(tmp_path / "x.txt").records.tolist() == [(1, 2), (3, 4)]
+
+
+TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=6)
+
+
+@given(st.lists(st.tuples(TEXTS, st.integers(-9, 9)), max_size=5), st.sampled_from([",", "\t", ";"]))
+def test_any_text_comes_back(tmp_path_factory, rows, separator):
+    path = tmp_path_factory.mktemp("csv") / "x.csv"
+    records = np.array(rows, [("text", "U6"), ("n", "i2")])
+    with CsvFile(path, separator=separator) as file:
+        file.write(records)
+    np.testing.assert_array_equal(read_csv(path, records.dtype).records, records)
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_told(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("csv") / "x.csv"
+    path.write_bytes(content)
+    try:
+        read_csv(path)
+    except (DataError, LayoutError):
+        return

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from labdaq.errors import ClosedError, DataError, LayoutError, MissingExtraError, ResourceError
-from labdaq.files import ParquetFile, read_parquet
+from labdaq.files import ParquetFile, iterate_parquet, read_parquet
 
 PULSE = np.dtype([("n", "i8"), ("delay", "f8"), ("height", "f4"), ("good", "?"), ("wave", "i2", (2, 3))])
 
@@ -154,19 +154,11 @@ class TestFaults:
 
     @pytest.mark.skipif(sys.platform == "win32", reason="needs file size limits")
     @pytest.mark.parametrize("row_group", [1, 10**6], ids=["while writing", "at the end"])
-    def test_full_disk(self, tmp_path, row_group):
-        resource = pytest.importorskip("resource")
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    def test_full_disk(self, tmp_path, row_group, small_files):
         file = ParquetFile(tmp_path / "x.parquet", row_group=row_group)
         noise = np.random.default_rng(1).integers(0, 2**60, 5000).astype([("n", "i8")])
-        try:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
-            with pytest.raises(ResourceError, match="File too large"), file:
-                file.write(noise)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-            signal.signal(signal.SIGXFSZ, handler)
+        with small_files(4000), pytest.raises(ResourceError, match="File too large"), file:
+            file.write(noise)
         file.close()
         assert names_in(tmp_path) == []
 
@@ -187,3 +179,90 @@ class TestFaults:
             ParquetFile(tmp_path / "x.parquet")
         with pytest.raises(MissingExtraError, match=r"labdaq\[store\]"):
             read_parquet(tmp_path / "x.parquet")
+
+
+WAVEFORM = np.dtype([("counter", "u8"), ("timestamp_ns", "i8"), ("deadtime", "f8"), ("A", "f4", 5), ("B", "i2", 5)])
+
+
+def waveforms(n):
+    records = np.zeros(n, WAVEFORM)
+    records["counter"], records["timestamp_ns"] = np.arange(n), 10**18 + np.arange(n)
+    records["A"], records["B"] = np.arange(5 * n).reshape(n, 5) / 8, np.arange(5 * n).reshape(n, 5)
+    return records
+
+
+class TestOtherReaders:
+    @pytest.fixture
+    def path(self, tmp_path):
+        with ParquetFile(tmp_path / "x.parquet", units={"A": "V"}, row_group=4) as file:
+            file.write(waveforms(10))
+        return tmp_path / "x.parquet"
+
+    def test_pandas(self, path):
+        frame = pytest.importorskip("pandas").read_parquet(path)
+        assert list(frame.columns) == list(WAVEFORM.names)
+        assert frame["timestamp_ns"].tolist() == waveforms(10)["timestamp_ns"].tolist()
+        for channel in "AB":
+            np.testing.assert_array_equal(np.stack(frame[channel]), waveforms(10)[channel])
+
+    def test_polars(self, path):
+        pytest.importorskip("polars", exc_type=ImportError)
+        code = (  # in a process of its own: polars keeps threads until the end
+            "import sys, numpy as np, polars; from labdaq.files import read_parquet\n"
+            "frame, records = polars.read_parquet(sys.argv[1]), read_parquet(sys.argv[1]).records\n"
+            "assert frame.columns == list(records.dtype.names)\n"
+            "for name in frame.columns: np.testing.assert_array_equal(frame[name].to_numpy(), records[name])"
+        )
+        done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def test_batch_by_batch(self, path):
+        tables = list(iterate_parquet(path, 3))
+        assert all(len(table) <= 3 and table.units == {"A": "V"} for table in tables)
+        np.testing.assert_array_equal(np.concatenate([table.records for table in tables]), waveforms(10))
+
+    def test_reading_may_stop_early(self, path):
+        batches = iterate_parquet(path, 3)
+        assert len(next(batches)) == 3
+        batches.close()
+
+    def test_lists_of_other_programs(self, tmp_path):
+        pyarrow.parquet.write_table(pa.table({"a": [[1.0, 2.0], [3.0, 4.0]]}), tmp_path / "y.parquet")
+        assert read_parquet(tmp_path / "y.parquet").records["a"].tolist() == [[1, 2], [3, 4]]
+        pyarrow.parquet.write_table(pa.table({"a": [[1.0, 2.0], [3.0]]}), tmp_path / "z.parquet")
+        with pytest.raises(LayoutError, match="different lengths"):
+            read_parquet(tmp_path / "z.parquet")
+
+
+class TestBadFiles:
+    def test_iterating(self, tmp_path):
+        with pytest.raises(ResourceError, match="No such file"):
+            list(iterate_parquet(tmp_path / "x.parquet"))
+        with pytest.raises(LayoutError, match="at least one"):
+            list(iterate_parquet(tmp_path / "x.parquet", 0))
+        (tmp_path / "x.parquet").write_bytes(b"PAR1 garbage PAR1")
+        with pytest.raises(DataError, match="complete Parquet"):
+            list(iterate_parquet(tmp_path / "x.parquet"))
+
+    def test_more_than_the_limit(self, tmp_path):
+        with ParquetFile(tmp_path / "x.parquet") as file:
+            file.write(np.zeros(10**5, PULSE))
+        with pytest.raises(DataError, match="at most 1000"):
+            read_parquet(tmp_path / "x.parquet", limit=1000)
+
+    @pytest.mark.parametrize("about", [{"shape": "["}, {"shape": "[7]"}, {"numpy": "?!"}])
+    def test_metadata_that_makes_no_sense(self, tmp_path, about):
+        schema = pa.schema([pa.field("a", pa.list_(pa.int64(), 2), metadata=about)])
+        table = pa.Table.from_arrays([pa.array([[1, 2]], pa.list_(pa.int64(), 2))], schema=schema)
+        pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+        with pytest.raises((DataError, LayoutError)):
+            read_parquet(tmp_path / "x.parquet")
+
+    def test_name_taken_meanwhile_is_kept(self, tmp_path):
+        file = ParquetFile(tmp_path / "x.parquet")
+        file.write(np.zeros(3, PULSE))
+        (tmp_path / "x.parquet").write_text("precious")
+        with pytest.raises(ResourceError, match="exists"):
+            file.close()
+        assert (tmp_path / "x.parquet").read_text() == "precious"
+        assert len(read_parquet(tmp_path / "x.parquet.part")) == 3

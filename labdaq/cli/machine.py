@@ -1,8 +1,4 @@
-"""The command `labdaq`: prepare, try out, watch and repair.
-
-Each command is a few lines over a function that a notebook can call as well. Heavy packages are imported
-inside the commands, so that `labdaq --help` is quick.
-"""
+"""`labdaq warm`, `stat` and `doctor`: this machine, its rings, and what labdaq needs of it."""
 
 import contextlib
 import json
@@ -12,61 +8,22 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from labdaq import __version__
-from labdaq.errors import LabdaqError
+from labdaq.cli.common import plain_errors, size
 
 if TYPE_CHECKING:
     from labdaq.ring import RingStatistics
 
-__all__ = ["app", "main"]
+__all__ = ["app"]
 
-app = typer.Typer(
-    name="labdaq",
-    help="A data-acquisition laboratory in a notebook.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-demo = typer.Typer(help="Whole experiments, from the data to the result.", no_args_is_help=True)
-app.add_typer(demo, name="demo")
-
-
-def main() -> None:
-    """Run the command line."""
-    app()
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Turn what labdaq refuses into one line and exit code 1; anything else is a bug with a traceback."""
-    try:
-        yield
-    except LabdaqError as error:
-        typer.echo(f"labdaq: {error}", err=True)
-        raise typer.Exit(1) from None
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"labdaq {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
+app = typer.Typer()
 
 
 @app.command()
-@_plain_errors()
+@plain_errors()
 def warm() -> None:
     """Compile everything now, so that nothing has to be compiled during a run."""
     from labdaq import kernels, ring
@@ -78,23 +35,8 @@ def warm() -> None:
     typer.echo(f"compiled in {time.perf_counter() - start:.1f} s, kept in {cache_folder()}")
 
 
-@demo.command()
-@_plain_errors()
-def muon(
-    data: Annotated[Path | None, typer.Option(help="Folder of recorded waveforms; simulated ones without it.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for decay times, figure and summary.")] = Path("out/muon"),
-    events: Annotated[int | None, typer.Option(min=1, help="How many waveforms to take.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
-) -> None:
-    """Measure the lifetime of the muon from double pulses of a detector."""
-    from labdaq.demos import muon as experiment
-
-    result = experiment.run(data=data, out=out, events=events, seed=seed)
-    typer.echo(result.summary())
-
-
 @app.command()
-@_plain_errors()
+@plain_errors()
 def stat(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of a table.")] = False,
     watch: Annotated[
@@ -142,7 +84,7 @@ class Finding(NamedTuple):
 
 
 @app.command()
-@_plain_errors()
+@plain_errors()
 def doctor(
     clean: Annotated[bool, typer.Option("--clean", help="Remove shared memory that no living process owns.")] = False,
 ) -> None:
@@ -186,7 +128,7 @@ def _shared_memory() -> Iterator[Finding]:
     remedy = ""
     if space.free < 256 * 2**20:
         remedy = "rings may not fit: start the container with --shm-size=1g, or remount it larger"
-    yield Finding("shared memory", f"{place}: {_size(space.free)} free of {_size(space.total)}", remedy)
+    yield Finding("shared memory", f"{place}: {size(space.free)} free of {size(space.total)}", remedy)
 
 
 def _leftovers() -> Finding:
@@ -205,11 +147,3 @@ def _cache() -> Finding:
     if not compiled:
         return Finding("compiled code", f"none yet in {folder}", "labdaq warm compiles it now")
     return Finding("compiled code", f"{compiled} functions in {folder}")
-
-
-def _size(nbytes: int) -> str:
-    return f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.0f} MiB"
-
-
-if __name__ == "__main__":
-    main()

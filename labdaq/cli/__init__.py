@@ -1,0 +1,46 @@
+"""The command `labdaq`: prepare, try out, watch, keep and repair.
+
+`machine`  warm, stat, doctor        `demos`  whole experiments        `store`  scans that are kept
+
+Each command is a few lines over a function that a notebook can call as well. Heavy packages are imported
+inside the commands, so that `labdaq --help` is quick.
+"""
+
+from typing import Annotated
+
+import typer
+
+from labdaq import __version__
+from labdaq.cli import demos, machine, store
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="labdaq",
+    help="A data-acquisition laboratory in a notebook.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(machine.app)
+app.add_typer(demos.app, name="demo")
+app.add_typer(store.app, name="store")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"labdaq {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

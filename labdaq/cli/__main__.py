@@ -1,0 +1,5 @@
+"""``python -m labdaq.cli``."""
+
+from labdaq.cli import main
+
+main()
