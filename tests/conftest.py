@@ -16,3 +16,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kill-seconds", type=float, default=10.0, help="how long processes are killed at random (default 10 s)"
     )
+    parser.addoption(
+        "--store-kills", type=int, default=50, help="how many writers of a store are killed at random (default 50)"
+    )

@@ -209,10 +209,12 @@ def _opened_anew(folder: str) -> Iterator["DataStore"]:
 def serve(
     port: Annotated[int | None, typer.Option(help="6379; any that is free, when 0.", min=0, max=65535)] = 6379,
     folder: Annotated[Path | None, typer.Option(help="Keep points on disk here; else in memory only.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; beyond this machine it needs a password.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; beyond this machine it needs a password.")
+    ] = "127.0.0.1",
     password: Annotated[str | None, typer.Option(envvar="LABDAQ_STORE_PASSWORD", help="What users must give.")] = None,
 ) -> None:
     """Start a Redis server for a class, until Ctrl-C."""
     from labdaq.store.serve import serve_redis
 
-    serve_redis(host=host, port=port or None, password=password, folder=folder)
+    serve_redis(folder, host=host, port=port or None, password=password, keep=folder is not None, report=typer.echo)

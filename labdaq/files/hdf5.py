@@ -81,6 +81,8 @@ class Hdf5File(NexusFile):
     array([8.98, 8.99])
     """
 
+    _disk: "_Disk | None" = None
+
     def _open(self, part: Path) -> Any:
         h5py = needed("h5py")
         self._disk = _Disk(part, "w+")
@@ -88,10 +90,11 @@ class Hdf5File(NexusFile):
 
     def _shut(self) -> None:
         self._root.close()
-        self._disk.close()
+        if self._disk is not None:
+            self._disk.close()
 
     def _refused(self) -> OSError | None:
-        return self._disk.refusal
+        return None if self._disk is None else self._disk.refusal
 
     def _array(self, group: Any, name: str, dtype: np.dtype[Any] | None, point: tuple[int, ...], chunk: int) -> Any:
         kind = needed("h5py").string_dtype() if dtype is None else dtype

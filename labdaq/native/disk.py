@@ -39,6 +39,8 @@ def grow(descriptor: int, nbytes: int) -> None:
     """Make a file larger, of zeros, and take the room now: memory that maps it will not fail later."""
     file_operation("grow")
     old = os.fstat(descriptor).st_size
+    if old >= nbytes:
+        return
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, old, nbytes - old)
     else:

@@ -15,7 +15,6 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labdaq.errors import ResourceError
+from labdaq.native.process import is_exiting
 
 __all__ = [
     "CAN_MIRROR",
@@ -121,11 +121,6 @@ def _check_available(nbytes: int) -> None:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
 
-def _is_exiting(finalizing: Callable[[], bool] = sys.is_finalizing) -> bool:
-    """Whether the interpreter is ending; works when modules are gone already."""
-    return finalizing()
-
-
 class Mapping:
     """A part of a file, mapped into this process and touched, so that the first pass is not slow.
 
@@ -171,7 +166,7 @@ class Mapping:
     def __del__(self) -> None:
         # At interpreter exit threads may still be running compiled code in this memory, and modules may be
         # gone; the system takes it back by itself.
-        if getattr(self, "address", 0) and self._plain is None and not _is_exiting():
+        if getattr(self, "address", 0) and self._plain is None and not is_exiting():
             _libc().munmap(self.address, self.nbytes)
 
 

@@ -2,10 +2,11 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Identity", "identity_of", "is_alive", "this_process"]
+__all__ = ["Identity", "identity_of", "is_alive", "is_exiting", "this_process"]
 
 
 class Identity(NamedTuple):
@@ -56,3 +57,8 @@ def this_process() -> Identity:
 def is_alive(identity: Identity) -> bool:
     """Whether that very process still runs; a new process with the same pid does not count."""
     return identity.pid > 0 and _started(identity.pid) == identity.started
+
+
+def is_exiting(finalizing: Callable[[], bool] = sys.is_finalizing) -> bool:
+    """Whether the interpreter is ending; works when modules are gone already."""
+    return finalizing()

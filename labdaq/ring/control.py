@@ -19,10 +19,10 @@ from labdaq.native.atomics import compare_and_swap as _compare_and_swap
 from labdaq.native.mapping import PAGE, Mapping
 from labdaq.native.process import Identity, identity_of, this_process
 from labdaq.ring import words as w
-from labdaq.ring.sequencer import reset, unfreeze
+from labdaq.ring.sequencer import claimed_end, reset, unfreeze
 from labdaq.ring.waiting import wake
 
-__all__ = ["Control", "block_nbytes"]
+__all__ = ["Control", "block_nbytes", "end_of_claims"]
 
 LOCK_TIMEOUT_S = 5.0
 _STARTED_BITS = 32
@@ -32,6 +32,16 @@ _STARTED_BITS = 32
 def swap(address: int, expected: int, new: int) -> int:
     """Compare-and-swap, for Python."""
     return _compare_and_swap(address, expected, new)
+
+
+@jit
+def _claimed_end(sequencer: int, claims: int) -> int:
+    return claimed_end(sequencer, claims)
+
+
+def end_of_claims(sequencer: int) -> int:
+    """The frame behind the last one that was ever claimed from a sequencer, for Python."""
+    return int(_claimed_end(sequencer, w.CLAIM_SLOTS))
 
 
 @jit

@@ -17,11 +17,10 @@ from labdaq.errors import ClosedError, LayoutError, SpanError, WaitTimeoutError
 from labdaq.native.faults import fault_point
 from labdaq.ring import groups, recovery
 from labdaq.ring import words as w
-from labdaq.ring.control import Control, block_nbytes, increase
+from labdaq.ring.control import Control, block_nbytes, end_of_claims, increase
 from labdaq.ring.layout import DATA, FLAGS_PLANE, Layout, standard_planes
 from labdaq.ring.memory import Memory
 from labdaq.ring.participants import Place, close_all, enrol, lost_places, places
-from labdaq.ring.sequence_table import _claimed_end as claimed_end
 from labdaq.ring.sequencer import freeze, owner_of, record_address, state_of
 from labdaq.ring.spaces import MemorySpace, space_named
 from labdaq.ring.statistics import oldest_claim
@@ -207,7 +206,7 @@ class RingCore:
     def who_holds(self) -> str:
         """Why there is no room, for people: which groups are behind, and who holds what."""
         control = self.control
-        newest = claimed_end(control.writers, w.CLAIM_SLOTS)
+        newest = end_of_claims(control.writers)
         reasons = []
         for group in groups.live(control):
             behind = newest - control.at(group + w.FRONTIER)
@@ -229,7 +228,7 @@ class RingCore:
         """
         control = self.control
         frontier = control.at(control.writers + w.FRONTIER)
-        reserved = claimed_end(control.writers, w.CLAIM_SLOTS) - frontier
+        reserved = end_of_claims(control.writers) - frontier
         writing = self.holders(control.writers)
         all_wait = bool(writing) and all(place[w.P_IS_WAITING] for place in writing)
         if not all_wait or self.holders(group) or wanted + reserved <= control[w.CAPACITY]:
@@ -401,7 +400,7 @@ class RingCore:
         memory = Memory(generation, layout, self.space.new_data(self.token, generation, layout.nbytes))
         if FLAGS_PLANE in memory.planes:
             memory.planes[FLAGS_PLANE].array[...] = 0
-        newest = claimed_end(control.writers, w.CLAIM_SLOTS)
+        newest = end_of_claims(control.writers)
         if old is not None:
             self._copy_contents(old, memory, newest)
         control.write_text(self._layout_address(generation), text, w.LAYOUT_NBYTES)

@@ -295,17 +295,31 @@ class EventReader(Participant):
             Fewer than ``least`` come at the end, before the border of a sequence, and around frames that
             were never filled.
         """
-        most = whole_frames(n, 1, self._memory.contiguous, "spans", self._core.name)
-        fewest = whole_frames(least, 1, most, "spans: least", self._core.name)
         try:
             while True:
-                batch = self._next_batch(fewest, most, timeout)
-                if batch is None:
-                    return
-                yield batch
+                yield self.read_span(n, least, timeout)
+        except EndOfDataError:
+            return
         finally:
             self.release()
             self.close()
+
+    def read_span(self, n: int, least: int = 1, timeout: float | None = None) -> EventsRead:
+        """The next batch, as in `spans`; the one before is released.
+
+        Raises
+        ------
+        WaitTimeoutError
+            When too few came in time; they will be read next.
+        EndOfDataError
+            When the ring has ended.
+        """
+        most = whole_frames(n, 1, self._memory.contiguous, "spans", self._core.name)
+        fewest = whole_frames(least, 1, most, "spans: least", self._core.name)
+        batch = self._next_batch(fewest, most, timeout)
+        if batch is None:
+            raise EndOfDataError(f"ring {self._core.name!r} has ended")
+        return batch
 
     def _next_batch(self, least: int, most: int, timeout: float | None) -> EventsRead | None:
         if get_ident() != self._thread:

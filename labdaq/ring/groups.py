@@ -3,9 +3,8 @@
 from labdaq.errors import BusyError, LayoutError
 from labdaq.native.faults import fault_point
 from labdaq.ring import words as w
-from labdaq.ring.control import Control
+from labdaq.ring.control import Control, end_of_claims
 from labdaq.ring.participants import places
-from labdaq.ring.sequence_table import _claimed_end as claimed_end
 from labdaq.ring.sequencer import freeze, orphaned_frames, reset
 
 __all__ = ["dissolve", "dissolve_empty", "find", "join", "live", "members", "name_of", "names"]
@@ -70,7 +69,7 @@ def join(control: Control, name: str, *, is_declared: bool) -> int:
     else:
         raise BusyError(f"a ring has at most {w.GROUP_SLOTS} reader groups: close some ({names(control)})")
     freeze(control.writers, w.CLAIM_SLOTS)
-    newest = claimed_end(control.writers, w.CLAIM_SLOTS)
+    newest = end_of_claims(control.writers)
     first = max(control[w.KEPT_FROM], newest - control[w.CAPACITY])
     reset(group, w.CLAIM_SLOTS, first)
     control.put(group + w.IS_DECLARED, int(is_declared))

@@ -8,12 +8,12 @@ import numpy as np
 from labdaq.errors import EndOfDataError, LayoutError
 from labdaq.ring import words as w
 from labdaq.ring.blocking_steps import await_frames
+from labdaq.ring.control import end_of_claims
 from labdaq.ring.event_reading import Event
 from labdaq.ring.layout import DATA, FLAGS_PLANE
 from labdaq.ring.memory import Memory
 from labdaq.ring.observing_steps import count_torn, note_seen, oldest_safe
 from labdaq.ring.participants import Participant
-from labdaq.ring.sequence_table import _claimed_end as claimed_end
 from labdaq.ring.spans import Array, whole_frames
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Observer(Participant):
         self.overwritten = 0
         self._pending = 0
         oldest = oldest_safe(core.control.address)
-        newest = claimed_end(core.control.writers, w.CLAIM_SLOTS)
+        newest = end_of_claims(core.control.writers)
         self._cursor = newest if latest else oldest
         self.missed = self._place[w.P_MISSED] = self._cursor - core.control[w.FIRST_FRAME]
         note_seen(self._address, self._cursor, 0, 0, 0)

@@ -6,7 +6,6 @@ their counters. The number of the place is the owner in claim records.
 
 import logging
 import os
-import sys
 import threading
 import time
 import weakref
@@ -17,7 +16,7 @@ import numpy as np
 
 from labdaq.errors import BusyError, ClosedError, LabdaqError, SpanError, WaitTimeoutError
 from labdaq.native.futex import HAS_FUTEX
-from labdaq.native.process import Identity, is_alive, this_process
+from labdaq.native.process import Identity, is_alive, is_exiting, this_process
 from labdaq.ring import words as w
 from labdaq.ring.control import Control, swap
 from labdaq.ring.sequencer import owner_of, record_address, state_of
@@ -135,11 +134,6 @@ def _default_spin_ns() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
     return 10_000 if cpus > 1 else 0
-
-
-def _is_exiting(finalizing: Callable[[], bool] = sys.is_finalizing) -> bool:
-    """Whether the interpreter is ending; works when modules are gone already."""
-    return finalizing()
 
 
 class Participant:
@@ -328,7 +322,7 @@ class Participant:
     def __del__(self) -> None:
         # No lock may be taken here: only a note, which the next one who looks acts upon. At interpreter
         # exit even that is left to those who find this process dead.
-        if getattr(self, "_is_dismissed", True) or _is_exiting():
+        if getattr(self, "_is_dismissed", True) or is_exiting():
             return
         if self._pid == os.getpid():
             self._place[w.P_STATE] = w.P_LEFT

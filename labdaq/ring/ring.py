@@ -11,10 +11,11 @@ from numpy.typing import DTypeLike
 from labdaq.errors import BusyError, LayoutError, NotFoundError
 from labdaq.ring import picture, sequence_table
 from labdaq.ring import words as w
+from labdaq.ring.control import end_of_claims
 from labdaq.ring.core import ClosedCore, RingCore
 from labdaq.ring.event_reading import EventReader, Group
 from labdaq.ring.event_writing import EventWriter
-from labdaq.ring.layout import checked_dtype, checked_plane, checked_plane_name, checked_shape
+from labdaq.ring.layout import checked_dtype, checked_plane, checked_plane_name, checked_shape, is_users
 from labdaq.ring.observer import Observer
 from labdaq.ring.participants import Participant, places
 from labdaq.ring.sequence_reading import ReadSequence, SequenceReader
@@ -185,6 +186,19 @@ class Ring:
     def shape(self) -> tuple[int, ...]:
         """Of one frame."""
         return self._core.frame[1]
+
+    @property
+    def planes(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+        """Side arrays that go along with the frames of a ring of events: dtype and shape of a row, by name."""
+        if not (self._core.is_typed and self._core.has_memory):
+            return {}
+        planes = self._core.current_memory().planes
+        return {name: (plane.layout_dtype, plane.layout_shape) for name, plane in planes.items() if is_users(name)}
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether it holds frames of a dtype, and not bytes in sequences."""
+        return self._core.is_typed
 
     @property
     def closed(self) -> bool:
@@ -379,7 +393,7 @@ class Ring:
 def statistics_of(participant: Participant) -> ParticipantStatistics:
     """The counters of one reader, writer or observer."""
     control = participant._core.control
-    newest = sequence_table._claimed_end(control.writers, w.CLAIM_SLOTS)
+    newest = end_of_claims(control.writers)
     return participant_statistics(control, participant._place, newest)
 
 

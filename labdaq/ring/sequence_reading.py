@@ -10,6 +10,7 @@ from labdaq.errors import ClosedError, EndOfDataError, LabdaqError, NotFoundErro
 from labdaq.ring import groups, sequence_table
 from labdaq.ring import words as w
 from labdaq.ring.blocking_steps import acquire, await_frames
+from labdaq.ring.control import end_of_claims
 from labdaq.ring.layout import DATA, FLAGS_PLANE
 from labdaq.ring.observing_steps import count_torn, note_seen, oldest_safe
 from labdaq.ring.participants import SLICE_NS, Participant
@@ -301,7 +302,7 @@ class ReadSequence:
     def _skip_to(self, position: int, timeout: float | None) -> int:
         """Pass frames over, up to a position; where the reader stands then, -1 at the end."""
         reader = self._reader
-        here = sequence_table._claimed_end(reader._sequencer, w.CLAIM_SLOTS)
+        here = end_of_claims(reader._sequencer)
         behind = (here - self._setup.begin) % self._setup.frame
         if here > position and behind:  # the oldest frame left in the ring is not whole
             position = here + self._setup.frame - behind

@@ -13,9 +13,9 @@ from labdaq.errors import LayoutError
 from labdaq.native import jit
 from labdaq.native.faults import fault_point
 from labdaq.ring import words as w
-from labdaq.ring.control import Control, swap
+from labdaq.ring.control import Control, end_of_claims, swap
 from labdaq.ring.reading_steps import sequence_address
-from labdaq.ring.sequencer import claimed_end, freeze
+from labdaq.ring.sequencer import freeze
 from labdaq.ring.writing_steps import oldest_needed
 
 __all__ = ["Header", "Setup", "begin", "end", "find", "log_hole", "logged_holes", "snapshots"]
@@ -114,11 +114,6 @@ def _address(block: int, number: int) -> int:
     return sequence_address(block, number)
 
 
-@jit
-def _claimed_end(sequencer: int, claims: int) -> int:
-    return claimed_end(sequencer, claims)
-
-
 def snapshots(control: Control) -> Iterator[Setup]:
     """The sequences that are still in the table, oldest first."""
     count = control[w.SEQUENCE_COUNT]
@@ -210,7 +205,7 @@ def begin(
     setup, header = texts
     position = _write_arena(control, setup + header)
     freeze(writers, w.CLAIM_SLOTS)
-    first = _claimed_end(writers, w.CLAIM_SLOTS)
+    first = end_of_claims(writers)
     fields = {
         w.Q_BEGIN: first,
         w.Q_END: w.OPEN_END,
@@ -240,7 +235,7 @@ def end(control: Control, number: int, *, is_truncated: bool = False) -> None:
     if control.at(entry + w.Q_NUMBER) != number or control.at(entry + w.Q_END) != w.OPEN_END:
         return
     control.put(entry + w.Q_TRUNCATED, int(is_truncated))
-    control.put(entry + w.Q_END, _claimed_end(control.writers, w.CLAIM_SLOTS))
+    control.put(entry + w.Q_END, end_of_claims(control.writers))
     if is_truncated:
         control[w.TRUNCATED] += 1
     control.wake_all()

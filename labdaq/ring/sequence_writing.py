@@ -12,6 +12,7 @@ from labdaq.errors import BusyError, ClosedError, LayoutError, SpanError
 from labdaq.ring import recovery, sequence_table
 from labdaq.ring import words as w
 from labdaq.ring.blocking_steps import reserve
+from labdaq.ring.control import end_of_claims
 from labdaq.ring.layout import checked_plane, checked_plane_name, is_users
 from labdaq.ring.participants import SLICE_NS, Participant, places
 from labdaq.ring.sequence_table import Header
@@ -255,9 +256,7 @@ class WriteSequence:
     @property
     def nframe(self) -> int:
         """Frames claimed so far."""
-        return (
-            sequence_table._claimed_end(self._writer._core.control.writers, w.CLAIM_SLOTS) - self._form.begin
-        ) // self._frame
+        return (end_of_claims(self._writer._core.control.writers) - self._form.begin) // self._frame
 
     def end(self) -> None:
         """End the sequence. Spans that are still open are voided."""

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from labdaq.ring import groups
 from labdaq.ring import words as w
-from labdaq.ring.control import Control
+from labdaq.ring.control import Control, end_of_claims
 from labdaq.ring.participants import ROLE_NAMES, Place, lost_places, places
-from labdaq.ring.sequence_table import _claimed_end as claimed_end
 from labdaq.ring.sequencer import orphaned_frames, owner_of, record_address, state_of
 
 __all__ = ["GroupStatistics", "ParticipantStatistics", "RingStatistics", "oldest_claim", "ring_statistics"]
@@ -192,7 +191,7 @@ _RATES = _Rates()
 
 def ring_statistics(control: Control, name: str, space: str, frame_nbytes: int) -> RingStatistics:
     """Look at a control block. Nothing is locked: numbers of a running ring are of slightly different moments."""
-    newest = claimed_end(control.writers, w.CLAIM_SLOTS)
+    newest = end_of_claims(control.writers)
     frontier = control.at(control.writers + w.FRONTIER)
     of_groups = tuple(_group_statistics(control, group, newest) for group in groups.live(control))
     gone = {place.number for place in lost_places(control)}

@@ -2,6 +2,9 @@
 
 `store`      DataStore: scans are made, found and deleted      `scan`      one acquisition, its states and streams
 `stream`     points that are appended, read by index           `cursor`    reading heads that follow streams
+`recording`  rings are kept: recorded with one line         `upkeep`    making room, verifying, repairing
+`export`     scans as files of many formats                    `interchange`  for pandas, xarray and Arrow
+`documents`  scans for Bluesky's event model                   `frames`    images that are in files
 `encoding`   how points become bytes                           `identity`  by which fields scans are found
 `engine`     what a store asks of the engine that keeps it, of which there are three: `embedded` (files), `memory`
              and `redis_engine`
@@ -19,9 +22,10 @@ from labdaq.errors import (
 )
 from labdaq.store.cursor import Cursor, CursorGroup
 from labdaq.store.encoding import JsonStreamEncoder, NumericStreamEncoder
+from labdaq.store.recording import Recording, kept_sequences, record
 from labdaq.store.scan import Scan
 from labdaq.store.states import ScanState
-from labdaq.store.store import DataStore
+from labdaq.store.store import DataStore, default_url, open_scan
 from labdaq.store.stream import Stream
 
 __all__ = [
@@ -36,9 +40,14 @@ __all__ = [
     "NoScanAvailable",
     "NoWritePermission",
     "NumericStreamEncoder",
+    "Recording",
     "Scan",
     "ScanNotFoundError",
     "ScanState",
     "StateError",
     "Stream",
+    "default_url",
+    "kept_sequences",
+    "open_scan",
+    "record",
 ]

@@ -16,6 +16,7 @@ import numpy as np
 
 from labdaq.errors import ClosedError
 from labdaq.native import disk
+from labdaq.native.file_memory import map_file
 
 __all__ = ["Bell"]
 
@@ -34,14 +35,12 @@ class Bell:
         except FileExistsError:
             descriptor = os.open(path, os.O_RDWR)
         try:
-            if os.fstat(descriptor).st_size < mmap.PAGESIZE:
-                os.ftruncate(descriptor, mmap.PAGESIZE)
-            self._memory = mmap.mmap(descriptor, mmap.PAGESIZE)
+            disk.grow(descriptor, mmap.PAGESIZE)
+            self._memory = map_file(descriptor, mmap.PAGESIZE, writable=True)
         finally:
             os.close(descriptor)
-        array = np.frombuffer(self._memory, np.int64)
-        self._words = memoryview(self._memory).cast("q")
-        self._address = int(array.ctypes.data)
+        self._words = self._memory.cast("q")
+        self._address = int(np.frombuffer(self._memory, np.int64).ctypes.data)
         self._is_closed = False
 
     def ring(self) -> None:
@@ -69,9 +68,7 @@ class Bell:
         from labdaq.store.sleeping import announce, sleep
 
         deadline = None if timeout is None else time.monotonic_ns() + int(timeout * 1e9)
-        while True:
-            if self._is_closed:
-                raise ClosedError("this store was closed")
+        while not self._is_closed:
             now = time.monotonic_ns()
             left = _SLICE_NS if deadline is None else min(_SLICE_NS, deadline - now)
             seen = announce(self._address, now + left)
@@ -83,6 +80,7 @@ class Bell:
                 sleep(self._address, seen, left)
             else:
                 time.sleep(min(left / 1e9, _POLL_S))
+        raise ClosedError("this store was closed")
 
     def close(self) -> None:
         """Those who wait get ClosedError."""

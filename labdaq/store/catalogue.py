@@ -4,16 +4,26 @@ Everything that is said about scans and streams; no points. Any number of proces
 """
 
 import contextlib
-import json
 import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from labdaq.errors import BusyError, ClosedError, DataError, NotFoundError, ResourceError, ScanNotFoundError, StateError
+from labdaq.errors import (
+    BusyError,
+    ClosedError,
+    DataError,
+    LabdaqError,
+    NotFoundError,
+    ResourceError,
+    ScanNotFoundError,
+    StateError,
+)
+from labdaq.store.encoding import from_json_text, to_json_text
 from labdaq.store.engine import ScanRecord, StreamRecord
 from labdaq.store.identity import Query
 from labdaq.store.keys import FIRST_TAG, tag_order
@@ -23,6 +33,9 @@ __all__ = ["Catalogue"]
 
 VERSION = 1
 _PATIENCE_S = 10.0
+_MOST = 2**63 - 1  # of what SQLite counts
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ERROR}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value);
 CREATE TABLE IF NOT EXISTS fields(name TEXT PRIMARY KEY);
@@ -46,15 +59,36 @@ _SCAN = "SELECT number, key, created_ns, identity, info, state FROM scans"
 _STREAM = "SELECT s.key, c.key, s.name, s.encoding, s.info FROM streams s JOIN scans c ON c.number = s.scan"
 
 
+_catalogues: "weakref.WeakSet[Catalogue]" = weakref.WeakSet()
+_held: "list[Catalogue]" = []
+
+
+def _before_fork() -> None:
+    """Close all connections: SQLite takes the locks of the parent for the child's own, and then files break."""
+    for catalogue in list(_catalogues):
+        catalogue._lock.acquire()
+        _held.append(catalogue)
+        catalogue._disconnect()
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop()._lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+
+
 class Catalogue:
-    """One connection, used under a lock; after a fork the child gets its own."""
+    """One connection, used under a lock, and opened again after a fork, on both sides."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
-        self._pid = 0
         self._is_closed = False
+        _catalogues.add(self)
         with self.transaction() as db:
             self._check_version(db)
 
@@ -67,18 +101,45 @@ class Catalogue:
     def _connect(self) -> sqlite3.Connection:
         if self._is_closed:
             raise ClosedError("this store was closed")
-        if self._connection is None or self._pid != os.getpid():
+        if self._connection is None:
             connection = sqlite3.connect(
                 self.path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False, cached_statements=64
             )
-            self._connection, self._pid = connection, os.getpid()
-            self.path.chmod(0o600)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'streams'").fetchone() is None:
-                connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        if self.path.stat().st_mode & 0o077:
+            self.path.chmod(0o600)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            self._begin_wal(connection)
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'streams'").fetchone() is None:
+            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+
+    def _begin_wal(self, connection: sqlite3.Connection) -> None:
+        """Go over to WAL; here SQLite does not wait by itself for others who are doing the same."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(1e-3)
+            else:
+                return
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     @contextlib.contextmanager
     def transaction(self, mode: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
@@ -112,14 +173,24 @@ class Catalogue:
     def _our_errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error) or "busy" in str(error):
+        except LabdaqError:
+            raise
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            if code in _BUSY:
                 raise BusyError(f"{self.path} is kept by another process for more than {_PATIENCE_S:g} s") from error
-            raise ResourceError(f"{self.path}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise DataError(
-                f"{self.path} is damaged ({error}): `labdaq store repair` makes it again from the files of the streams"
-            ) from error
+            if code not in _DAMAGED:
+                raise ResourceError(f"{self.path}: {error}") from error
+            raise self._damaged(error) from error
+        except OSError as error:
+            raise ResourceError(error.errno, f"{self.path}: {error.strerror}") from error
+        except (ValueError, TypeError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> DataError:
+        return DataError(
+            f"{self.path} is damaged ({error}): `labdaq store repair` makes it again from the files of the streams"
+        )
 
     # -------------------------------------------------------------------------------------- scans
 
@@ -138,14 +209,16 @@ class Catalogue:
         with self.transaction() as db:
             number = db.execute(
                 "INSERT INTO scans(key, created_ns, state, identity, info, owner) VALUES(?, ?, ?, ?, ?, ?)",
-                (record.key, record.created_ns, record.state, json.dumps(record.identity), _dump(record.info), owner),
+                (record.key, record.created_ns, record.state, _dump(record.identity), _dump(record.info), owner),
             ).lastrowid
             db.executemany(
                 "INSERT INTO identity VALUES(?, ?, ?)",
                 [(number, name, value) for name, value in record.identity.items() if value is not None],
             )
             db.execute("INSERT INTO states VALUES(?, ?, ?)", (number, record.state, time.time_ns()))
-        return _tag(record.created_ns, number)
+            tag = _tag(record.created_ns, number)
+            db.execute("INSERT OR REPLACE INTO meta VALUES('last_tag', ?)", (tag,))
+        return tag
 
     def load(self, key: str) -> ScanRecord:
         """A scan, with those of its streams that were announced."""
@@ -156,7 +229,7 @@ class Catalogue:
             number, key, created_ns, identity, info, state = row
             streams = db.execute(f"{_STREAM} WHERE s.scan = ? AND s.is_announced ORDER BY s.number", (number,))
             records = tuple(_stream(stream) for stream in streams)
-        return ScanRecord(key, created_ns, json.loads(identity), json.loads(info), ScanState(state), records)
+            return ScanRecord(key, created_ns, _load(identity), _load(info), ScanState(state), records)
 
     def advance(self, record: ScanRecord, before: ScanState) -> None:
         """Replace state, info and streams, if the scan is in the state that was expected."""
@@ -183,7 +256,7 @@ class Catalogue:
         """The states of those that exist."""
         with self.reading() as db:
             rows = [db.execute("SELECT key, state FROM scans WHERE key = ?", (key,)).fetchone() for key in keys]
-        return {row[0]: ScanState(row[1]) for row in rows if row is not None}
+            return {row[0]: ScanState(row[1]) for row in rows if row is not None}
 
     def last_tag(self) -> str:
         """Time tag of the newest scan ever made, of one that was deleted, too."""
@@ -191,15 +264,12 @@ class Catalogue:
             return self._last_tag(db)
 
     def _last_tag(self, db: sqlite3.Connection) -> str:
-        row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'scans'").fetchone()
-        if row is None:
-            return FIRST_TAG
-        newest = db.execute("SELECT created_ns FROM scans WHERE number = ?", row).fetchone()
-        return _tag(newest[0] if newest else time.time_ns(), row[0])
+        row = db.execute("SELECT value FROM meta WHERE name = 'last_tag'").fetchone()
+        return row[0] if row else FIRST_TAG
 
     def next_scan(self, since: str) -> tuple[str, str] | None:
         """The first scan after a time tag."""
-        return self._one("WHERE number > ? ORDER BY number LIMIT 1", tag_order(since)[1])
+        return self._one("WHERE number > ? ORDER BY number LIMIT 1", min(tag_order(since)[1], _MOST))
 
     def last_scan(self) -> tuple[str, str] | None:
         """The newest scan."""
@@ -214,7 +284,7 @@ class Catalogue:
         """The last time tag, and the keys of the scans that match."""
         conditions, values = _conditions(query)
         order = "DESC" if query.newest_first else "ASC"
-        limit = -1 if query.limit is None else query.limit
+        limit = -1 if query.limit is None else min(query.limit, _MOST)
         where = " AND ".join(conditions)  # of our own making; what the user gave goes in as values
         text = f"SELECT key FROM scans WHERE {where} ORDER BY number {order} LIMIT ?"  # noqa: S608
         with self.reading() as db:
@@ -244,9 +314,9 @@ class Catalogue:
         """A stream by its key."""
         with self.reading() as db:
             row = db.execute(f"{_STREAM} WHERE s.key = ?", (key,)).fetchone()
-        if row is None:
-            raise NotFoundError(f"there is no stream {key} in {self.path.parent}")
-        return _stream(row)
+            if row is None:
+                raise NotFoundError(f"there is no stream {key} in {self.path.parent}")
+            return _stream(row)
 
     def streams(self) -> list[StreamRecord]:
         """All streams, the oldest first."""
@@ -274,9 +344,7 @@ class Catalogue:
         """Let go of the file."""
         with self._lock:
             self._is_closed = True
-            if self._connection is not None and self._pid == os.getpid():
-                self._connection.close()
-            self._connection = None
+            self._disconnect()
 
 
 def _conditions(query: Query) -> tuple[list[str], list[Any]]:
@@ -311,8 +379,15 @@ def _tag(created_ns: int, number: int | None) -> str:
 
 def _stream(row: Sequence[Any]) -> StreamRecord:
     key, scan_key, name, encoding, info = row
-    return StreamRecord(key, scan_key, name, json.loads(encoding), json.loads(info))
+    return StreamRecord(key, scan_key, name, _load(encoding), _load(info))
 
 
 def _dump(value: Mapping[str, Any]) -> str:
-    return json.dumps(dict(value), ensure_ascii=False)
+    return to_json_text(dict(value))
+
+
+def _load(text: str) -> dict[str, Any]:
+    found = from_json_text(text)
+    if not isinstance(found, dict):
+        raise DataError(f"{text[:60]!r} is no JSON object")
+    return found

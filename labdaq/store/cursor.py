@@ -60,23 +60,27 @@ class Cursor:
             Points that were to be read next were trimmed; `skip_trimmed` goes on behind them.
         """
         count = _checked(count, last_only)
-        if not _await([self], block, timeout):
+        if not _await([self], block, _deadline(timeout)):
             return self.position, []
-        return self._take(self.stream.extent(), count)
+        extent = self.stream.extent()
+        if extent.length <= self.position:
+            raise EndOfStream(f"stream {self.stream.name!r} ended after {extent.length} points, and all were read")
+        start, stop, points = self._look(extent, count)
+        self._advance(start, stop)
+        return start, points
 
     def _is_ready(self, extent: Extent) -> bool:
         return extent.length > self.position or extent.is_sealed
 
-    def _take(self, extent: Extent, count: int) -> tuple[int, Any]:
-        """Read from an extent in which there is something, or the end."""
-        if extent.length <= self.position:
-            raise EndOfStream(f"stream {self.stream.name!r} ended after {extent.length} points, and all were read")
+    def _look(self, extent: Extent, count: int) -> tuple[int, int, Any]:
+        """What is to be read of an extent in which there is something: from where, to where, and the points."""
         start = self.position if count >= 0 else max(self.position, extent.length + count)
         stop = extent.length if count <= 0 else min(extent.length, start + count)
-        data = self.stream.points(start, stop, extent)
+        return start, stop, self.stream.points(start, stop, extent)
+
+    def _advance(self, start: int, stop: int) -> None:
         self.skipped += start - self.position
         self.position = stop
-        return start, data
 
     def skip_trimmed(self) -> int:
         """Go on at the first point that was not trimmed; how many were passed over."""
@@ -127,11 +131,14 @@ class CursorGroup:
         ------
         EndOfStream
             All streams have ended, and all was read.
+        IndexNoMoreThereError
+            Points that were to be read next were trimmed from one of them; no cursor moved.
         """
         count = _checked(count, last_only)
+        deadline = _deadline(timeout)
         cursors = [cursor for stream, cursor in self.cursors.items() if stream not in self._ended]
         while cursors:
-            if not _await(cursors, block, timeout):
+            if not _await(cursors, block, deadline):
                 return {}
             found = self._take(cursors, count)
             if found:
@@ -140,14 +147,16 @@ class CursorGroup:
         raise EndOfStream(f"all {len(self.cursors)} streams have ended, and all was read")
 
     def _take(self, cursors: list[Cursor], count: int) -> dict[Stream, tuple[int, Any]]:
-        found = {}
+        found: dict[Cursor, tuple[int, int, Any]] = {}
         extents = cursors[0].stream.engine.extents([cursor.stream.log for cursor in cursors])
         for cursor, extent in zip(cursors, extents, strict=True):
             if extent.length > cursor.position:
-                found[cursor.stream] = cursor._take(extent, count)
+                found[cursor] = cursor._look(extent, count)
             elif extent.is_sealed:
                 self._ended.add(cursor.stream)
-        return found
+        for cursor, (start, stop, _points) in found.items():
+            cursor._advance(start, stop)
+        return {cursor.stream: (start, points) for cursor, (start, _stop, points) in found.items()}
 
     def __repr__(self) -> str:
         return f"<cursors over {len(self.cursors)} streams>"
@@ -159,10 +168,13 @@ def _checked(count: int, last_only: bool) -> int:
     return -1 if last_only else count
 
 
-def _await(cursors: list[Cursor], block: bool, timeout: float | None) -> bool:
-    """Wait until one of the cursors has something to read, or has come to an end."""
+def _deadline(timeout: float | None) -> float | None:
     limit = limit_s(timeout)
-    deadline = None if limit is None else time.monotonic() + limit
+    return None if limit is None else time.monotonic() + limit
+
+
+def _await(cursors: list[Cursor], block: bool, deadline: float | None) -> bool:
+    """Wait until one of the cursors has something to read, or has come to an end."""
     engine = cursors[0].stream.engine
     logs = [cursor.stream.log for cursor in cursors]
     keys = [cursor.stream.key for cursor in cursors]

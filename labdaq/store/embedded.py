@@ -9,21 +9,25 @@
 Folder and files are for their owner only.
 """
 
+import contextlib
 import json
 import os
 import platform
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from labdaq.errors import BusyError, DataError, LayoutError, ResourceError
+from labdaq.errors import BusyError, ClosedError, DataError, LayoutError, ResourceError
 from labdaq.native.process import Identity, is_alive, this_process
 from labdaq.store.bell import Bell
 from labdaq.store.catalogue import Catalogue
 from labdaq.store.engine import Extent, Log, ScanRecord, StreamRecord
 from labdaq.store.identity import Query
 from labdaq.store.keys import ulid_of
-from labdaq.store.log import EmbeddedLog, EmbeddedWriter, create_log, refusal, remove_log, trim_log
+from labdaq.store.log import EmbeddedLog, create_log, refusal, remove_log, trim_log
+from labdaq.store.log_writer import EmbeddedWriter
 from labdaq.store.segments import segments_of
 from labdaq.store.states import ScanState
 
@@ -49,11 +53,17 @@ class EmbeddedEngine:
         self._sync_s = sync_s
         self._me = _Owner()
         self._writers: dict[str, EmbeddedWriter] = {}
-        self._logs: list[EmbeddedLog] = []
+        self._logs: weakref.WeakSet[EmbeddedLog] = weakref.WeakSet()
+        self._is_closed = False
         self._lock = threading.Lock()
         self._syncer: _Syncer | None = None
         try:
-            _make_folder(self.folder)
+            strangers = _make_folder(self.folder)
+        except OSError as error:
+            raise refusal(error, f"using {self.folder} as a store") from error
+        if strangers:
+            raise ResourceError(f"{self.folder} holds {strangers} other files and is no store: give an empty folder")
+        try:
             (self.folder / "streams").mkdir(mode=0o700, exist_ok=True)
             self._bell = Bell(self.folder / "bell")
         except OSError as error:
@@ -63,9 +73,14 @@ class EmbeddedEngine:
     @property
     def _owner(self) -> "_Owner":
         """Who writes here: this process; a forked child is another one."""
+        self._note_fork()
+        return self._me
+
+    def _note_fork(self) -> None:
+        """Leave to the parent what it had open, in a forked child."""
         if self._me.identity.pid != os.getpid():
             self._me = _Owner()
-        return self._me
+            self._writers, self._syncer = {}, None
 
     def folder_of(self, stream_key: str) -> Path:
         """Where the points of a stream are."""
@@ -125,8 +140,11 @@ class EmbeddedEngine:
     def open_log(self, stream: StreamRecord) -> Log:
         log = EmbeddedLog(self.folder_of(stream.key), stream, lambda: self._lost_writer(stream.key))
         with self._lock:
-            self._logs.append(log)
-        return log
+            if not self._is_closed:
+                self._logs.add(log)
+                return log
+        log.close()
+        raise ClosedError("this store was closed")
 
     def open_writer(self, stream: StreamRecord) -> EmbeddedWriter:
         self._claim(stream)
@@ -138,15 +156,23 @@ class EmbeddedEngine:
             self.catalogue.claim(stream.key, str(self._owner), None)
             raise
         with self._lock:
+            is_closed = self._is_closed
             self._writers[stream.key] = writer
-            if self._sync_s and self._syncer is None:
-                self._syncer = _Syncer(self._sync_s, lambda: list(self._writers.values()))
+            if not is_closed and self._sync_s and self._syncer is None:
+                self._syncer = _Syncer(self._sync_s, self._open_writers)
+        if is_closed:
+            writer.close()
+            raise ClosedError("this store was closed")
         return writer
+
+    def _open_writers(self) -> list[EmbeddedWriter]:
+        return list(self._writers.values())
 
     def _claim(self, stream: StreamRecord) -> None:
         self.catalogue.find_stream(stream.key)
         known = self.catalogue.writer(stream.key)
-        if known is not None and _Owner.parse(known).is_alive():
+        is_left_over = known == str(self._owner) and stream.key not in self._writers
+        if known is not None and not is_left_over and _Owner.parse(known).is_alive():
             raise BusyError(f"stream {stream.name!r} is written by {_Owner.parse(known).describe()}")
         if not self.catalogue.claim(stream.key, known, str(self._owner)):
             raise BusyError(f"stream {stream.name!r} was just taken by somebody else, to write it")
@@ -160,6 +186,15 @@ class EmbeddedEngine:
         known = self.catalogue.writer(key)
         owner = None if known is None else _Owner.parse(known)
         return owner.describe() if owner is not None and not owner.is_alive() else None
+
+    def is_written(self, stream_key: str) -> bool:
+        """Whether a living process writes a stream."""
+        known = self.catalogue.writer(stream_key)
+        return known is not None and _Owner.parse(known).is_alive()
+
+    def is_driven(self, owner: str) -> bool:
+        """Whether the process that made a scan lives."""
+        return _Owner.parse(owner).is_alive()
 
     def extents(self, logs: Sequence[Log]) -> list[Extent]:
         return [log.extent() for log in logs]
@@ -185,15 +220,23 @@ class EmbeddedEngine:
         return self._bell.wait(check, timeout)
 
     def close(self) -> None:
-        if self._syncer is not None:
-            self._syncer.stop()
-        for writer in list(self._writers.values()):
-            writer.close()
-        for log in self._logs:
-            log.close()
-        self._logs.clear()
-        self._bell.close()
-        self.catalogue.close()
+        self._note_fork()
+        with self._lock:
+            self._is_closed = True
+            logs, syncer = list(self._logs), self._syncer
+        with contextlib.ExitStack() as todo:  # all of it, whatever is refused; from the last to the first
+            todo.callback(self.catalogue.close)
+            todo.callback(self._bell.close)
+            for log in logs:
+                todo.callback(log.close)
+            for writer in self._open_writers():
+                todo.callback(writer.close)
+            if syncer is not None:
+                todo.callback(syncer.stop)
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing() and hasattr(self, "catalogue"):
+            self.close()
 
 
 class _Owner:
@@ -246,16 +289,17 @@ class _Syncer:
         self._thread.join()
 
 
-def _make_folder(folder: Path) -> None:
-    """Make the folder of a store, or see that it is one, or empty: nobody's files get mixed with ours."""
+def _make_folder(folder: Path) -> int:
+    """Make the folder of a store; how many files it has if it is none: nobody's files get mixed with ours."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     names = {path.name for path in folder.iterdir()}
-    if names and not names & {"catalogue.db", "bell", "streams"}:
-        raise ResourceError(f"{folder} holds {len(names)} other files and is no store: give an empty folder")
+    return 0 if names & {"catalogue.db", "bell", "streams"} else len(names)
 
 
 def _nbytes(folder: Path) -> int:
-    try:
-        return sum(path.stat().st_size for path in [folder / "index", *(path for _, path in segments_of(folder))])
-    except FileNotFoundError:
-        return 0
+    """Bytes of points; segments that are being removed count nothing."""
+    nbytes = 0
+    for _offset, path in segments_of(folder):
+        with contextlib.suppress(FileNotFoundError):
+            nbytes += path.stat().st_size
+    return nbytes

@@ -102,13 +102,14 @@ class NumericStreamEncoder:
         """One point of the shape, or an array of points with one axis more; for ragged streams a list, too."""
         if self._is_plain_float and type(data) is float:  # the most frequent cases come first
             return _pack_float(data), 1
-        if type(data) is np.ndarray and data.dtype == self.dtype and self._has_bytes:
-            view = data.data
-            if view.c_contiguous:
-                if data.shape[1:] == self.shape and data.ndim and len(data):
-                    return view.cast("B"), len(data)
-                if data.shape == self.shape:
-                    return view.cast("B"), 1
+        if type(data) is np.ndarray and self._has_bytes and data.dtype == self.dtype:
+            shape = data.shape
+            count = 1 if shape == self.shape else shape[0] if shape and shape[1:] == self.shape else 0
+            if count:
+                try:
+                    return data.data.cast("B"), count
+                except TypeError:  # it does not lie in one piece
+                    pass
         if self._ragged and isinstance(data, list | tuple) and all(isinstance(p, np.ndarray) for p in data):
             return self.encode_many(data)
         array = self._array(data)
@@ -118,7 +119,7 @@ class NumericStreamEncoder:
             points, count = array, len(array)
         else:
             raise self._misfit(array)
-        if array.size == 0 or not all(n in {-1, m} for n, m in zip(self.shape, points.shape[1:], strict=True)):
+        if count == 0 or not all(n in {-1, m} for n, m in zip(self.shape, points.shape[1:], strict=True)):
             raise self._misfit(array)
         return self._payload(list(points) if self._ragged else [points]), count
 
@@ -143,9 +144,11 @@ class NumericStreamEncoder:
 
     def _array(self, data: Any) -> np.ndarray[Any, Any]:
         if isinstance(data, np.ndarray | np.generic):
-            if data.dtype != self.dtype:
+            # A single number of NumPy has the byte order of the machine, whichever array it is from.
+            expected = self.dtype.newbyteorder("=") if isinstance(data, np.generic) else self.dtype
+            if data.dtype != expected:
                 raise LayoutError(f"this stream holds {self.dtype}, not {data.dtype}: convert with astype({self!s})")
-            return np.asarray(data)
+            return np.asarray(data, self.dtype)
         try:
             array = np.asarray(data)
         except (ValueError, OverflowError) as error:
@@ -156,7 +159,8 @@ class NumericStreamEncoder:
             raise LayoutError(f"this stream holds {self.dtype}, not {array.dtype}")
         with np.errstate(all="ignore"):
             converted = array.astype(self.dtype)
-        if array.dtype.kind in "iu" and not np.array_equal(converted.astype(array.dtype), array):
+        is_integer = array.dtype.kind in "iu"  # then all of it is to be kept, else the size of the number
+        if converted.tolist() != array.tolist() if is_integer else np.any(np.isinf(converted) & ~np.isinf(array)):
             raise LayoutError(f"{data!r} does not fit into {self.dtype}")
         return converted
 
@@ -168,9 +172,11 @@ class NumericStreamEncoder:
         if self._ragged:
             return [point for batch in batches for point in self._split(batch, start, stop)]
         parts = [self._part(batch, start, stop) for batch in batches]
-        if not parts:
-            return np.empty((0, *self.shape), self.dtype)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if len(parts) == 1:
+            return parts[0]
+        points = np.concatenate(parts, dtype=self.dtype) if parts else np.empty((0, *self.shape), self.dtype)
+        points.flags.writeable = False
+        return points
 
     def _part(self, batch: Batch, start: int, stop: int) -> Any:
         try:
@@ -182,8 +188,10 @@ class NumericStreamEncoder:
 
     def _split(self, batch: Batch, start: int, stop: int) -> list[Any]:
         nlength = batch.npoint * len(self._ragged)
-        lengths = np.frombuffer(batch.payload, _LENGTH, nlength).reshape(batch.npoint, -1)
         at, points = nlength * _LENGTH.itemsize, []
+        if at > len(batch.payload):
+            raise DataError(f"{len(batch.payload)} bytes are not {batch.npoint} points of {self!r}")
+        lengths = np.frombuffer(batch.payload, _LENGTH, nlength).reshape(batch.npoint, -1)
         for number, ragged in enumerate(lengths.tolist(), batch.start):
             varying = iter(ragged)
             shape = tuple(next(varying) if n == -1 else n for n in self.shape)
@@ -191,11 +199,19 @@ class NumericStreamEncoder:
             if min(shape) < 0 or at + size * self.dtype.itemsize > len(batch.payload):
                 raise DataError(f"point {number} claims the shape {shape}, beyond the bytes of its batch")
             if start <= number < stop:
-                point = np.frombuffer(batch.payload, self.dtype, size, at).reshape(shape)
-                point.flags.writeable = False
-                points.append(point)
+                points.append(self._point(batch, shape, at))
             at += size * self.dtype.itemsize
+        if at != len(batch.payload):
+            raise DataError(f"the batch at {batch.start} has {len(batch.payload)} bytes, its points only {at}")
         return points
+
+    def _point(self, batch: Batch, shape: tuple[int, ...], at: int) -> Any:
+        try:
+            point = np.frombuffer(batch.payload, self.dtype, math.prod(shape), at).reshape(shape)
+        except ValueError as error:  # lengths beyond all bounds, one of them 0
+            raise DataError(f"a point claims the shape {shape}") from error
+        point.flags.writeable = False
+        return point
 
     def to_json(self) -> dict[str, Any]:
         """The dtype as NumPy writes it, and the shape."""
@@ -227,7 +243,7 @@ class JsonStreamEncoder:
 
     def encode_many(self, points: Sequence[Any]) -> tuple[Any, int]:
         """Points in a sequence."""
-        if not points:
+        if len(points) == 0:
             raise LayoutError("there is no point in this batch")
         return to_json_text(list(points)).encode(), len(points)
 
@@ -285,9 +301,12 @@ def to_json_text(value: Any) -> str:
         There is something that JSON cannot hold.
     """
     try:
-        return json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"))
+        if not text.isascii() and _has_surrogates(text):
+            text = json.dumps(value, default=_plain, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         raise LayoutError(f"this cannot be written as JSON: {error}") from error
+    return text
 
 
 def from_json_text(text: str | bytes) -> Any:
@@ -302,6 +321,15 @@ def from_json_text(text: str | bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"this is not JSON: {text[:60]!r}") from error
+
+
+def _has_surrogates(text: str) -> bool:
+    """Whether there are halves of characters, which names of files may have, and UTF-8 has not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ Identity = dict[str, str | int | float | None]
 _REQUIRED = ("name", "number", "data_policy")
 _OPTIONAL = ("session", "proposal", "collection", "dataset", "path")
 _LONGEST = 1024  # characters of a text: it is a label
+_FOR_EVER_NS = 2.0**62  # the year 2116
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,13 @@ class IdentityModel:
             if isinstance(term, tuple):
                 ranges[name] = self._range(name, term)
             elif isinstance(term, str) and term.endswith("*"):
-                prefix[name] = term[:-1]
+                prefix[name] = str(self._value(name, term))[:-1]
             elif (value := self._value(name, term)) is None:
                 raise LayoutError(f"{name}=None cannot be searched for: leave the field out")
             else:
                 exact[name] = value
+        if created is not None and len(created) != 2:
+            raise LayoutError(f"created={created!r} is no range: give (earliest, latest), None for no limit")
         begin, end = created or (None, None)
         times = (None if begin is None else _ns(begin), None if end is None else _ns(end))
         return Query(exact, prefix, ranges, times, newest_first=order == "newest", limit=limit)
@@ -122,7 +125,7 @@ class IdentityModel:
             raise LayoutError(f"{name} is not a text of up to {_LONGEST} characters that can be written down")
         if isinstance(value, int | float) and not abs(value) <= 2**53:  # where every integer is a double, too
             raise LayoutError(f"{name} is {value}; numbers of an identity are finite and up to 2**53")
-        return value
+        return _plain(value)
 
     def _range(self, name: str, term: tuple[Any, ...]) -> tuple[Any, Any]:
         if len(term) != 2:
@@ -131,6 +134,15 @@ class IdentityModel:
         if low is not None and high is not None and isinstance(low, str) != isinstance(high, str):
             raise LayoutError(f"{name}={term!r} mixes a text and a number")
         return low, high
+
+
+def _plain(value: Any) -> str | int | float | None:
+    """The same without its class: members of an enumeration become texts and numbers."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    return None if value is None else float(value)
 
 
 def _is_unicode(text: str) -> bool:
@@ -146,4 +158,4 @@ def _ns(when: Any) -> int:
     seconds = when.timestamp() if hasattr(when, "timestamp") else when
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
         raise LayoutError(f"{when!r} is no time: give a datetime, or seconds since 1970")
-    return round(seconds * 1e9)
+    return round(min(max(seconds * 1e9, -_FOR_EVER_NS), _FOR_EVER_NS))

@@ -33,7 +33,6 @@ Words are written after what they vouch for. A record that is only partly on the
 shows by its CRC.
 """
 
-import mmap
 import os
 import struct
 from collections.abc import Mapping
@@ -45,6 +44,7 @@ import numpy as np
 
 from labdaq.errors import DataError
 from labdaq.native import disk
+from labdaq.native.file_memory import map_file
 from labdaq.store.encoding import from_json_text, to_json_text
 
 __all__ = ["RECORD", "Index", "Record"]
@@ -62,8 +62,8 @@ RECORD = np.dtype(
 )
 _NBYTES = RECORD.itemsize
 _pack = struct.Struct("<QQQIII").pack
-_pack_crc = struct.Struct("<I").pack
-_unpack = struct.Struct("<QQQIIII").unpack_from
+_whole = struct.Struct("<QQQIIII")
+_pack_into, _unpack = _whole.pack_into, _whole.unpack_from
 
 
 class Record(NamedTuple):
@@ -93,12 +93,12 @@ class Index:
     def __init__(self, path: Path, *, writable: bool = False) -> None:
         self.path = path
         self._file = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | getattr(os, "O_BINARY", 0))
-        self._access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+        self._is_writable = writable
         try:
             self._map()
             self._check_header()
         except BaseException:
-            os.close(self._file)
+            self.close()
             raise
 
     @classmethod
@@ -123,8 +123,8 @@ class Index:
         size = os.fstat(self._file).st_size
         if size < HEADER_NBYTES:
             raise DataError(f"{self.path} has {size} bytes: it is no index of a stream, or was cut short")
-        self._memory = mmap.mmap(self._file, size, access=self._access)
-        self.words = memoryview(self._memory)[:HEADER_NBYTES].cast("Q")
+        self._memory = map_file(self._file, size, writable=self._is_writable)
+        self.words = self._memory[:HEADER_NBYTES].cast("Q")
         self._room = (size - HEADER_NBYTES) // RECORD.itemsize
 
     def _check_header(self) -> None:
@@ -136,7 +136,7 @@ class Index:
     def describe(self) -> dict[str, Any]:
         """What the stream is."""
         nbytes = min(self.words[TEXT_NBYTES], HEADER_NBYTES - _TEXT)
-        found = from_json_text(self._memory[_TEXT : _TEXT + nbytes])
+        found = from_json_text(bytes(self._memory[_TEXT : _TEXT + nbytes]))
         if not isinstance(found, dict):
             raise DataError(f"{self.path} does not say what its stream is")
         return found
@@ -179,9 +179,9 @@ class Index:
         number = self.words[COMMITTED]
         if number >= self._room:
             self._grow()
-        text = _pack(start, offset, time_ns, npoint, nbytes, payload_crc)
+        crc = crc32(_pack(start, offset, time_ns, npoint, nbytes, payload_crc))
         at = HEADER_NBYTES + number * _NBYTES
-        self._memory[at : at + _NBYTES] = text + _pack_crc(crc32(text))
+        _pack_into(self._memory, at, start, offset, time_ns, npoint, nbytes, payload_crc, crc)
         self.words[COMMITTED] = number + 1
 
     def _grow(self) -> None:
@@ -190,12 +190,24 @@ class Index:
         disk.grow(self._file, (size + step) // 4096 * 4096)
         self._map()
 
+    def is_gone(self) -> bool:
+        """Whether its file was deleted."""
+        return os.fstat(self._file).st_nlink == 0
+
     def sync(self) -> None:
         """Return when all records are on the disk."""
         disk.sync(self._file)
 
     def close(self) -> None:
-        """Let go of the file."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """Let go of the file; who looks at its words after that gets ValueError."""
+        if self._file < 0:
+            return
+        os.close(self._file)
+        self._file = -1
+        if hasattr(self, "words"):
+            self.words.release()
+            self._memory = memoryview(b"")  # a column that is in use keeps the memory
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self.close()

@@ -13,7 +13,7 @@ import time
 
 from labdaq.errors import DataError
 
-__all__ = ["FIRST_TAG", "check_key", "new_key", "tag_order", "ulid_of"]
+__all__ = ["FIRST_TAG", "check_key", "created_ns", "new_key", "tag_order", "ulid_of"]
 
 FIRST_TAG = "0-0"  # before every scan
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -72,3 +72,17 @@ def tag_order(tag: str | int) -> tuple[int, int]:
     if found is None:
         raise DataError(f"{tag!r} is not a time tag; give back what an earlier call returned, or 0 for the beginning")
     return int(found[1]), int(found[2])
+
+
+def created_ns(key: str) -> int:
+    """When a key was made, UTC, to the millisecond.
+
+    Examples
+    --------
+    >>> created_ns("labdaq:scan:01HCYP7ARJ4NSG9VGPGDX6SN2X") // 10**9
+    1697542023
+    """
+    number = 0
+    for letter in ulid_of(key)[:10]:
+        number = number << 5 | _LETTERS.index(letter)
+    return number * 1_000_000

@@ -7,46 +7,31 @@ not forced to the disk say what is left.
 """
 
 import bisect
-import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import time_ns
-from typing import Any
+from typing import NamedTuple
 from zlib import crc32
 
 from labdaq.errors import (
-    BusyError,
+    ClosedError,
     DataError,
     IndexNoMoreThereError,
-    LayoutError,
+    LabdaqError,
     ResourceError,
     ScanNotFoundError,
-    StateError,
 )
 from labdaq.native import disk
-from labdaq.store.bell import Bell
-from labdaq.store.encoding import Batch, encoder_of
+from labdaq.store.encoding import Batch, encoder_of, to_json_text
 from labdaq.store.engine import Extent, StreamRecord
 from labdaq.store.index import BOOT, COMMITTED, DELETED, FIRST, SEALED, SYNCED, Index, Record
-from labdaq.store.segments import SegmentReader, SegmentWriter, remove_segments
+from labdaq.store.segments import SegmentReader, remove_segments
 
-__all__ = ["EmbeddedLog", "EmbeddedWriter", "create_log", "remove_log", "trim_log"]
+__all__ = ["EmbeddedLog", "create_log", "is_sound", "refusal", "remove_log", "sound_count", "trim_log"]
 
 INDEX = "index"
-_MOST_NBYTES = 2**30  # of one batch
 BOOT_NUMBER = disk.boot_number()
-_forks = object()  # another one in a forked child: what its parent writes is not its own
-
-
-def _note_fork() -> None:
-    global _forks  # noqa: PLW0603
-    _forks = object()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
 
 
 def create_log(folder: Path, stream: StreamRecord) -> None:
@@ -56,10 +41,16 @@ def create_log(folder: Path, stream: StreamRecord) -> None:
     ------
     ResourceError
     """
-    description = {"key": stream.key, "scan": stream.scan_key, "name": stream.name, "encoding": stream.encoding}
+    about = {"key": stream.key, "scan": stream.scan_key, "name": stream.name, "encoding": dict(stream.encoding)}
+    info = dict(stream.info)
     try:
-        folder.mkdir(mode=0o700, parents=True)
-        Index.create(folder / INDEX, description).close()
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise refusal(error, f"making the folder of stream {stream.name!r}") from error
+    try:
+        Index.create(
+            folder / INDEX, {**about, "info": info} if len(to_json_text(info).encode()) < 2048 else about
+        ).close()
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise refusal(error, f"making the files of stream {stream.name!r}") from error
@@ -84,10 +75,12 @@ def trim_log(folder: Path, first: int) -> int:
     """
     try:
         index = Index(folder / INDEX, writable=True)
+    except FileNotFoundError as error:
+        raise ScanNotFoundError(f"the files of this stream are gone: {folder}") from error
     except OSError as error:
         raise refusal(error, f"trimming {folder}") from error
     try:
-        count = index.words[COMMITTED]
+        count = sound_count(index, folder)
         kept = bisect.bisect_right(index.column("start", count), first) - 1
         if kept < 0:
             return 0
@@ -104,8 +97,8 @@ def trim_log(folder: Path, first: int) -> int:
 def sound_count(index: Index, folder: Path) -> int:
     """How many records count, of which the bytes are there.
 
-    Only what may have been lost with the power is looked at: what was written in an earlier start of the machine
-    and not forced to the disk.
+    Only what may have been lost with the power is looked at: what was written in an earlier start of the machine,
+    not forced to the disk, and not trimmed.
     """
     count = index.words[COMMITTED]
     if index.words[BOOT] in {0, BOOT_NUMBER}:
@@ -113,7 +106,10 @@ def sound_count(index: Index, folder: Path) -> int:
     reader = SegmentReader(folder)
     try:
         number = min(index.words[SYNCED], count)
-        while number < count and is_sound(index.peek(number), reader):
+        first = index.words[FIRST]
+        while number < count and (record := index.peek(number)) is not None:
+            if record.start >= first and not is_sound(record, reader):
+                break
             number += 1
         return number
     finally:
@@ -133,6 +129,17 @@ def is_sound(record: Record | None, reader: SegmentReader) -> bool:
     return crc == record.payload_crc
 
 
+class _Known(NamedTuple):
+    """What the last record says of a stream."""
+
+    nrecord: int
+    length: int
+    end: int
+
+
+_NOTHING = Record(0, 0, 0, 0, 0, 0)
+
+
 class EmbeddedLog:
     """See `labdaq.store.engine.Log`."""
 
@@ -140,6 +147,7 @@ class EmbeddedLog:
         self.name = stream.name
         self.lost_writer = lost_writer  # type: ignore[method-assign]
         self._folder = folder
+        self._is_closed = False
         self._lock = threading.Lock()
         self._point_nbytes = encoder_of(stream.encoding).point_nbytes
         try:
@@ -150,24 +158,52 @@ class EmbeddedLog:
             raise refusal(error, f"opening stream {stream.name!r}") from error
         self._reader = SegmentReader(folder)
         self._most: int | None = None  # records that are sound, where a loss of power may have spoiled some
-        if self._index.words[BOOT] not in {0, BOOT_NUMBER}:
-            self._most = sound_count(self._index, folder)
-        self._seen, self._length = 0, 0
+        try:
+            if self._index.words[BOOT] not in {0, BOOT_NUMBER}:
+                self._most = sound_count(self._index, folder)
+        except OSError as error:
+            self.close()
+            raise refusal(error, f"opening stream {stream.name!r}") from error
+        except BaseException:
+            self.close()
+            raise
+        self._known = _Known(0, 0, 0)
 
     def lost_writer(self) -> str | None:
         raise NotImplementedError
 
     def extent(self) -> Extent:
+        try:
+            return self._extent()
+        except ValueError as error:  # of words that were released
+            if not self._is_closed or isinstance(error, LabdaqError):
+                raise
+            raise ClosedError(f"the store of stream {self.name!r} was closed") from None
+        except OSError as error:
+            raise refusal(error, f"reading stream {self.name!r}") from error
+
+    def _extent(self) -> Extent:
         words = self._index.words
         sealed = words[SEALED]  # before the count: a stream that is sealed has all its points
         first, count = words[FIRST], self._count()
         if words[DELETED]:
             raise ScanNotFoundError(f"stream {self.name!r} was deleted with its scan")
-        if count != self._seen:
+        length = self._look(count).length
+        if self._most is not None:  # what was lost may be beyond what was trimmed, and before the end
+            return Extent(min(first, length), length, sealed != 0)
+        if first > length:
+            raise DataError(f"{self._index.path} says that {first} points were removed, of {length}")
+        return Extent(first, length, sealed == length + 1)
+
+    def _look(self, count: int) -> "_Known":
+        """What the last of so many records says; what another thread looks at meanwhile does not matter."""
+        known = self._known
+        if count != known.nrecord:
             with self._lock:
-                self._length = self._index.record(count - 1).stop
-                self._seen = count
-        return Extent(first, self._length, sealed == self._length + 1)
+                self._check_open()
+                last = self._index.record(count - 1) if count else _NOTHING
+            self._known = known = _Known(count, last.stop, last.end)
+        return known
 
     def _count(self) -> int:
         count = self._index.words[COMMITTED]
@@ -178,33 +214,54 @@ class EmbeddedLog:
             return min(count, self._most)
         return count
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError(f"the store of stream {self.name!r} was closed")
+
     def read(self, start: int, stop: int) -> Sequence[Batch]:
         with self._lock:
-            if start < self._index.words[FIRST]:
-                raise IndexNoMoreThereError(f"points of {self.name!r} were removed to make room")
+            self._check_open()
+            self._check_there(start)
             try:
                 if self._point_nbytes is not None:
                     return self._read_points(start, stop, self._point_nbytes)
                 return self._read_batches(start, stop)
+            except DataError:
+                self._check_there(start)  # files that are being removed look damaged
+                raise
             except OSError as error:
                 raise refusal(error, f"reading stream {self.name!r}") from error
 
+    def _check_there(self, start: int) -> None:
+        if start < self._index.words[FIRST]:
+            raise IndexNoMoreThereError(f"points of {self.name!r} were removed to make room")
+
     def _read_points(self, start: int, stop: int, nbytes: int) -> list[Batch]:
         """Points of one size need no index: they follow each other."""
-        pieces = self._reader.read(start * nbytes, stop * nbytes)
+        pieces = self._reader.read(start * nbytes, stop * nbytes, self._known.end)
         return [Batch(offset // nbytes, len(piece) // nbytes, piece) for offset, piece in pieces]
 
     def _read_batches(self, start: int, stop: int) -> list[Batch]:
-        starts = self._index.column("start", self._seen)
+        starts = self._index.column("start", self._count())
         begin = bisect.bisect_right(starts, start) - 1
         end = bisect.bisect_left(starts, stop)
-        records = [self._index.record(number) for number in range(begin, end)]
-        pieces = [piece for record in records for _offset, piece in self._reader.read(record.offset, record.end)]
-        return [Batch(r.start, r.npoint, piece) for r, piece in zip(records, pieces, strict=True)]
+        records = [self._index.record(number) for number in range(max(begin, 0), end)]
+        if not records or records[0].start > start or records[-1].stop < stop:
+            raise DataError(f"{self._index.path} is damaged: its records do not lead to the points from {start} on")
+        batches: list[Batch] = []
+        at = records[0].start
+        for record in records:
+            pieces = self._reader.read(record.offset, record.end, self._known.end)
+            if len(pieces) != 1 or record.start != at:
+                raise DataError(f"{self._index.path} is damaged: batches do not follow each other")
+            batches.append(Batch(record.start, record.npoint, pieces[0][1]))
+            at = record.stop
+        return batches
 
     def journal(self, before_ns: int) -> int:
         """Index of the first point written after a time."""
         with self._lock:
+            self._check_open()
             count = self._count()
             later = bisect.bisect_right(self._index.column("time_ns", count), before_ns)
             if later < count:
@@ -213,130 +270,9 @@ class EmbeddedLog:
 
     def close(self) -> None:
         with self._lock:
+            self._is_closed = True
             self._index.close()
             self._reader.close()
-
-
-class EmbeddedWriter:
-    """See `labdaq.store.engine.LogWriter`.
-
-    Parameters
-    ----------
-    sync_s
-        How often points are forced to the disk; 0: each time, None: never.
-    release
-        What to do when the stream is given up.
-    """
-
-    def __init__(self, folder: Path, name: str, bell: Bell, sync_s: float | None, release: Callable[[], None]) -> None:
-        self._name = name
-        self._bell = bell
-        self._sync_s = sync_s
-        self._release = release
-        self._error: ResourceError | None = None
-        self._is_open = True
-        self._forks = _forks
-        self._syncing = threading.Lock()
-        try:
-            self._index = Index(folder / INDEX, writable=True)
-            self._resume(folder)
-        except OSError as error:
-            raise refusal(error, f"opening stream {name!r}") from error
-
-    def _resume(self, folder: Path) -> None:
-        """Go on behind what is sound; forget the rest, which nobody was promised."""
-        words = self._index.words
-        if words[SEALED]:
-            self._index.close()
-            raise StateError(f"stream {self._name!r} is sealed: it takes no more points")
-        count = sound_count(self._index, folder)
-        last = self._index.record(count - 1) if count else Record(0, 0, 0, 0, 0, 0)
-        self.length, self._offset = last.stop, last.end
-        self._segments = SegmentWriter(folder, self._offset)
-        words[COMMITTED] = count
-        words[BOOT] = BOOT_NUMBER
-
-    def append(self, payload: Any, count: int) -> None:
-        if not self._is_open or self._error is not None or _forks is not self._forks:
-            self._refuse()
-        nbytes = len(payload)
-        if nbytes > _MOST_NBYTES:
-            raise LayoutError(f"a batch of {nbytes} bytes is too large: send less than 1 GiB at once")
-        offset = self._offset
-        try:
-            self._segments.append(payload, nbytes, offset)
-            self._index.append(self.length, offset, time_ns(), count, nbytes, crc32(payload))
-        except OSError as error:
-            raise refusal(error, f"writing to stream {self._name!r} after {self.length} points") from error
-        self.length += count
-        self._offset = offset + nbytes
-        if self._sync_s == 0:
-            self.sync()
-            self._raise_error()
-        self._bell.ring()
-
-    def _refuse(self) -> None:
-        if _forks is not self._forks:
-            raise BusyError(f"stream {self._name!r} is written by the process which this one was forked from")
-        if not self._is_open:
-            raise StateError(f"stream {self._name!r} was sealed or given up here")
-        self._raise_error()
-
-    def _raise_error(self) -> None:
-        """Say once what the system refused while nobody asked; then go on trying."""
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-
-    def sync(self) -> None:
-        """Force everything to the disk; what is refused is raised by the next call of the writer."""
-        with self._syncing:
-            if not self._is_open:
-                return
-            words = self._index.words
-            count = words[COMMITTED]
-            if count == words[SYNCED]:
-                return
-            try:
-                self._segments.sync()
-                self._index.sync()
-                words[SYNCED] = count
-            except OSError as error:
-                self._error = refusal(error, f"forcing stream {self._name!r} to the disk")
-
-    def flush(self, timeout: float | None) -> None:
-        if self._sync_s is not None:
-            self.sync()
-        self._raise_error()
-
-    def seal(self, timeout: float | None) -> int:
-        if not self._is_open:
-            return self.length
-        self.flush(timeout)
-        self._index.words[SEALED] = self.length + 1
-        self._is_sealed_on_disk()
-        self.close()
-        return self.length
-
-    def _is_sealed_on_disk(self) -> None:
-        if self._sync_s is not None:
-            try:
-                self._index.sync()
-            except OSError as error:
-                self._index.words[SEALED] = 0
-                raise refusal(error, f"sealing stream {self._name!r}") from error
-
-    def close(self) -> None:
-        if not self._is_open:
-            return
-        if self._sync_s is not None:
-            self.sync()
-        with self._syncing:
-            self._is_open = False
-            self._segments.close()
-            self._index.close()
-        self._release()
-        self._bell.ring()
 
 
 def refusal(error: OSError, doing: str) -> ResourceError:

@@ -19,7 +19,7 @@ def matches(record: ScanRecord, query: Query) -> bool:
     return (
         all(_same_kind(identity.get(name), value) and identity[name] == value for name, value in query.exact.items())
         and all(
-            str(identity[name] or "").startswith(start) and isinstance(identity[name], str)
+            isinstance(value := identity.get(name), str) and value.startswith(start)
             for name, start in query.prefix.items()
         )
         and all(_within(identity.get(name), low, high) for name, (low, high) in query.ranges.items())

@@ -105,6 +105,8 @@ class _MemoryWriter:
                 log.is_sealed = True
                 log.writer = None
                 log.memory.changed.notify_all()
+            elif not log.is_sealed:
+                raise StateError(f"stream {log.name!r} was deleted or given up")
             return log.length
 
     def close(self) -> None:
@@ -201,13 +203,11 @@ class MemoryEngine:
 
     def open_log(self, stream: StreamRecord) -> Log:
         with self._open() as memory:
-            self.find_stream(stream.key)
-            return memory.logs[stream.key]
+            return _log_of(memory, stream)
 
     def open_writer(self, stream: StreamRecord) -> _MemoryWriter:
         with self._open() as memory:
-            self.find_stream(stream.key)
-            log = memory.logs[stream.key]
+            log = _log_of(memory, stream)
             if log.is_sealed:
                 raise StateError(f"stream {stream.name!r} is sealed: it takes no more points")
             if log.writer is not None:
@@ -221,7 +221,7 @@ class MemoryEngine:
 
     def trim(self, stream: StreamRecord, first: int) -> int:
         with self._open() as memory:
-            log = memory.logs[stream.key]
+            log = _log_of(memory, stream)
             kept = bisect_right(log.starts, first) - 1 if first < log.length else len(log.starts)
             freed = sum(len(batch.payload) for batch in log.batches[: max(kept, 0)])
             if kept > 0:
@@ -236,7 +236,7 @@ class MemoryEngine:
 
     def journal(self, stream: StreamRecord, before_ns: int) -> int:
         with self._open() as memory:
-            log = memory.logs[stream.key]
+            log = _log_of(memory, stream)
             later = bisect_right(log.times_ns, before_ns)
             return log.starts[later] if later < len(log.starts) else log.length
 
@@ -262,6 +262,12 @@ class MemoryEngine:
             if self._is_closed:
                 raise ClosedError("this store was closed")
             yield self._memory
+
+
+def _log_of(memory: _Memory, stream: StreamRecord) -> _MemoryLog:
+    if stream.key not in memory.logs:
+        raise ScanNotFoundError(f"stream {stream.name!r} was deleted with its scan")
+    return memory.logs[stream.key]
 
 
 def memory_engine(name: str) -> MemoryEngine:

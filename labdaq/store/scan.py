@@ -1,8 +1,9 @@
 """Scans: one acquisition, with what was said about it, its state, and its streams."""
 
+import copy
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from labdaq.errors import BusyError, LayoutError, NotFoundError, NoWritePermission, StateError
 from labdaq.store.encoding import Encoder, from_json_text, to_json_text
@@ -10,6 +11,12 @@ from labdaq.store.engine import Engine, ScanRecord, StreamRecord
 from labdaq.store.keys import new_key
 from labdaq.store.states import ScanState
 from labdaq.store.stream import Stream, limit_s
+
+if TYPE_CHECKING:
+    from labdaq.files.table import PathLike
+    from labdaq.ring import Ring
+    from labdaq.store.export import Exported
+    from labdaq.store.recording import Recording
 
 __all__ = ["Scan"]
 
@@ -50,7 +57,7 @@ class Scan:
 
     def _show(self, record: ScanRecord) -> None:
         self._record = record
-        self.info = dict(record.info)
+        self.info = copy.deepcopy(dict(record.info))
         known = {name: stream for name, stream in self._streams.items() if name in {s.name for s in record.streams}}
         new = {s.name: Stream(self._engine, s) for s in record.streams if s.name not in known}
         self._streams = {**known, **new}
@@ -69,6 +76,11 @@ class Scan:
     def identity(self) -> dict[str, Any]:
         """The fields by which it is found; None where nothing was given."""
         return dict(self._record.identity)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether it is driven here."""
+        return self._writable
 
     @property
     def created_ns(self) -> int:
@@ -132,6 +144,30 @@ class Scan:
             raise NotFoundError(f"no stream {name!r} in this scan; there are: {', '.join(self._streams) or 'none'}")
         return Stream(self._engine, self._streams[name].record, writable=True)
 
+    def to_pandas(self, names: Iterable[str] | None = None, **options: Any) -> Any:
+        """Streams as a DataFrame: see `labdaq.store.interchange.to_pandas`."""
+        from labdaq.store.interchange import to_pandas
+
+        return to_pandas(self, names, **options)
+
+    def to_xarray(self, names: Iterable[str] | None = None, **options: Any) -> Any:
+        """Streams as a Dataset: see `labdaq.store.interchange.to_xarray`."""
+        from labdaq.store.interchange import to_xarray
+
+        return to_xarray(self, names, **options)
+
+    def to_arrow(self, names: Iterable[str] | None = None, **options: Any) -> Any:
+        """Streams as an Arrow table: see `labdaq.store.interchange.to_arrow`."""
+        from labdaq.store.interchange import to_arrow
+
+        return to_arrow(self, names, **options)
+
+    def export(self, path: "PathLike", **options: Any) -> "Exported":
+        """Write it to a file, of the format that the suffix says: see `labdaq.store.export.export`."""
+        from labdaq.store.export import export
+
+        return export(self, path, **options)
+
     # ------------------------------------------------------------------------------------ driving
 
     def create_stream(self, name: str, encoder: Encoder, info: Mapping[str, Any] | None = None) -> Stream:
@@ -159,6 +195,12 @@ class Scan:
         stream = Stream(self._engine, record, writable=True)
         self._streams[name] = stream
         return stream
+
+    def record(self, ring: "Ring", name: str | None = None, *, guarantee: bool = True) -> "Recording":
+        """Record a ring from now on: see `labdaq.store.record`."""
+        from labdaq.store.recording import record
+
+        return record(ring, self, name, guarantee=guarantee)
 
     def prepare(self) -> None:
         """Tell everybody the info and the streams."""
@@ -224,6 +266,11 @@ class Scan:
         return (
             f"<scan {self._record.identity['name']!r} {self._record.identity['number']}, {self.state.name}, of {since}>"
         )
+
+    def _repr_html_(self) -> str:
+        from labdaq.store.pictures import scan_html
+
+        return scan_html(self)
 
 
 def _as_json(info: Mapping[str, Any], what: str) -> tuple[str, dict[str, Any]]:

@@ -6,28 +6,35 @@ What was mapped once stays readable, even when its segment is removed.
 
 import bisect
 import contextlib
-import mmap
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from labdaq.errors import DataError, IndexNoMoreThereError
 from labdaq.native import disk
+from labdaq.native.file_memory import map_file
 
 __all__ = ["SEGMENT_NBYTES", "SegmentReader", "SegmentWriter", "remove_segments", "segments_of"]
 
 SEGMENT_NBYTES = 64 * 2**20
 _COPIED_NBYTES = 32 * 1024  # reading so little is quicker than mapping it
+_NO_BYTES = memoryview(b"")
 _PREFIX = "data."
+_NAME = re.compile(r"data\.[0-9a-f]{16}")
 
 
 def segments_of(folder: Path) -> list[tuple[int, Path]]:
     """Offsets and files of the segments in a folder, in order."""
-    found = []
-    for path in folder.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(ValueError):
-            found.append((int(path.name.removeprefix(_PREFIX), 16), path))
-    return sorted(found)
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - each follower pays for it, and Path.iterdir is slow
+    except FileNotFoundError:
+        return []
+    return sorted((int(name[len(_PREFIX) :], 16), folder / name) for name in names if _NAME.fullmatch(name))
+
+
+def _offsets_in(folder: Path) -> list[int]:
+    return [offset for offset, _path in segments_of(folder)]
 
 
 def remove_segments(folder: Path, end: int, *, everything: bool) -> int:
@@ -40,8 +47,9 @@ def remove_segments(folder: Path, end: int, *, everything: bool) -> int:
     doomed = segments if everything else [s for s, stop in zip(segments, ends, strict=False) if stop <= end]
     freed = 0
     for _offset, path in doomed:
-        freed += path.stat().st_size
-        path.unlink()
+        with contextlib.suppress(FileNotFoundError):  # somebody else trims, too
+            freed += path.stat().st_size
+            path.unlink()
     return freed
 
 
@@ -52,12 +60,21 @@ class SegmentWriter:
     ----------
     end
         Where to go on: bytes behind it were never acknowledged and are overwritten.
+    is_synced
+        Whether `sync` will be called now and then.
     """
 
-    def __init__(self, folder: Path, end: int) -> None:
+    def __init__(self, folder: Path, end: int, *, is_synced: bool = True) -> None:
         self._folder = folder
+        self._is_synced = is_synced
         self._unsynced: list[int] = []
-        found = [(offset, path) for offset, path in segments_of(folder) if offset <= end]
+        self._names, self._synced_names = 0, 0  # how many files were made here, and how many are known to the disk
+        found = []
+        for offset, path in segments_of(folder):
+            if offset <= end:
+                found.append((offset, path))
+            else:  # a loss of power left it, and spoiled what was before; its place will be another
+                path.unlink(missing_ok=True)
         if found:
             self._begin, path = found[-1]
             self._file = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
@@ -68,13 +85,17 @@ class SegmentWriter:
     def append(self, payload: Any, nbytes: int, offset: int) -> None:
         """Write bytes at the end, which is at an offset. Raises OSError; nothing is there then."""
         if offset + nbytes > self._begin + SEGMENT_NBYTES and offset > self._begin:
-            file = self._create(offset)
-            self._unsynced.append(self._file)
+            file, old = self._create(offset), self._file
+            if self._is_synced:
+                self._unsynced.append(old)
             self._file, self._begin = file, offset
+            if not self._is_synced:
+                os.close(old)
         disk.write_at(self._file, payload, nbytes, offset - self._begin)
 
     def _create(self, offset: int) -> int:
         path = self._folder / f"{_PREFIX}{offset:016x}"
+        self._names += 1
         try:
             return disk.create(path)
         except FileExistsError:  # of a writer that died before it was acknowledged
@@ -82,11 +103,14 @@ class SegmentWriter:
 
     def sync(self) -> None:
         """Return when all that was written is on the disk."""
+        names, file = self._names, self._file  # in this order: the writer may begin another segment meanwhile
         begun = list(self._unsynced)
-        for file in [*begun, self._file]:
-            disk.sync(file)
-        if begun:
+        for one in [*begun, file]:
+            disk.sync(one)
+        if names != self._synced_names:
             disk.sync_folder(self._folder)
+            disk.sync_folder(self._folder.parent)
+            self._synced_names = names
         for file in begun:
             self._unsynced.remove(file)
             os.close(file)
@@ -104,10 +128,13 @@ class SegmentReader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._offsets: list[int] = []
+        self._listed = 0  # up to where it is known which segments there are
         self._files: dict[int, tuple[int, memoryview]] = {}  # by offset: descriptor, and what is mapped of it
 
-    def read(self, start: int, stop: int) -> list[tuple[int, Any]]:
+    def read(self, start: int, stop: int, end: int = 0) -> list[tuple[int, Any]]:
         """The bytes from one offset to another, as pieces with the offsets at which they begin.
+
+        All these were acknowledged; it is quicker when it is known up to which ``end`` others were, too.
 
         Raises
         ------
@@ -116,34 +143,35 @@ class SegmentReader:
         IndexNoMoreThereError
             A segment was removed.
         """
+        if stop > self._listed:
+            self._offsets = _offsets_in(self._folder)
+            self._listed = max(stop, end)
         pieces = []
         while start < stop:
-            begin, end = self._segment(start, stop)
-            piece_end = stop if end is None else min(stop, end)
-            pieces.append((start, self._view(begin, start - begin, piece_end - begin)))
+            begin, next_begin = self._segment(start)
+            piece_end = stop if next_begin is None else min(stop, next_begin)
+            pieces.append((start, self._view(begin, start - begin, piece_end - begin, next_begin is not None)))
             start = piece_end
         return pieces
 
-    def _segment(self, start: int, stop: int) -> tuple[int, int | None]:
+    def _segment(self, start: int) -> tuple[int, int | None]:
         """Where the segment with an offset begins, and where the next one does."""
-        if not self._offsets or self._files_end() < stop:
-            self._offsets = [offset for offset, _path in segments_of(self._folder)]
         at = bisect.bisect_right(self._offsets, start) - 1
         if at < 0:
             raise IndexNoMoreThereError("these points were removed to make room")
         return self._offsets[at], self._offsets[at + 1] if at + 1 < len(self._offsets) else None
 
-    def _files_end(self) -> int:
-        """Up to where it is known which segments there are."""
-        last = self._offsets[-1]
-        return last + len(self._files[last][1]) if last in self._files else last
+    def _view(self, segment: int, start: int, stop: int, is_complete: bool) -> Any:
+        """A part of a segment: mapped, or a copy of what is small or added to a segment that grows.
 
-    def _view(self, segment: int, start: int, stop: int) -> Any:
+        Each time it is mapped it has at least doubled, so that who keeps all views of a stream has few mappings.
+        """
         descriptor, mapped = self._open(segment)
         if stop <= len(mapped):
             return mapped[start:stop]
-        if stop - start <= _COPIED_NBYTES:
-            piece = os.pread(descriptor, stop - start, start) if hasattr(os, "pread") else b""
+        size = os.fstat(descriptor).st_size if stop - start > _COPIED_NBYTES else 0
+        if hasattr(os, "pread") and not (size and (is_complete or size >= 2 * len(mapped))):
+            piece = os.pread(descriptor, stop - start, start)
             if len(piece) == stop - start:
                 return piece
         size = os.fstat(descriptor).st_size
@@ -152,7 +180,7 @@ class SegmentReader:
                 f"{self._folder / f'{_PREFIX}{segment:016x}'} has {size} bytes, but points up to {stop} were kept: it "
                 "was cut short. `labdaq store repair` keeps what is left"
             )
-        mapped = memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ))
+        mapped = map_file(descriptor, size)
         self._files[segment] = descriptor, mapped
         return mapped[start:stop]
 
@@ -164,7 +192,7 @@ class SegmentReader:
                 )
             except FileNotFoundError:
                 raise IndexNoMoreThereError("these points were removed to make room") from None
-            self._files[segment] = descriptor, memoryview(b"")
+            self._files[segment] = descriptor, _NO_BYTES
         return self._files[segment]
 
     def close(self) -> None:
@@ -173,3 +201,8 @@ class SegmentReader:
             os.close(descriptor)
         self._files.clear()
         self._offsets.clear()
+        self._listed = 0
+
+    def __del__(self) -> None:
+        if hasattr(self, "_files"):
+            self.close()

@@ -15,7 +15,7 @@ from labdaq.store.scan import Scan
 from labdaq.store.states import ScanState
 from labdaq.store.stream import Stream, limit_s
 
-__all__ = ["DataStore"]
+__all__ = ["DataStore", "default_url", "find_scan", "open_scan"]
 
 
 class DataStore:
@@ -43,6 +43,7 @@ class DataStore:
 
     Examples
     --------
+    >>> from labdaq.store import NumericStreamEncoder
     >>> store = DataStore("memory://")
     >>> scan = store.create_scan({"name": "muon", "number": 1, "data_policy": "none"})
     >>> delays = scan.create_stream("delay", NumericStreamEncoder(float), info={"unit": "us"})
@@ -99,10 +100,11 @@ class DataStore:
         LayoutError
             A required field is missing, a field is unknown, a value has the wrong type.
         """
+        given = dict(info or {})
         record = ScanRecord(new_key("scan"), time.time_ns(), self._model.checked(identity))
         self._engine.add(record)
         scan = Scan(self._engine, record, writable=True)
-        scan.info.update(info or {})
+        scan.info.update(given)
         return scan
 
     def load_scan(self, key: str) -> Scan:
@@ -241,6 +243,52 @@ class DataStore:
 
     def __repr__(self) -> str:
         return f"<store {self.url}>"
+
+    def _repr_html_(self) -> str:
+        from labdaq.store.pictures import store_html
+
+        return store_html(self)
+
+
+def default_url() -> str:
+    """Where scans are kept when nothing else is said: ``LABDAQ_STORE``, or the folder ``labdaq-data`` here."""
+    return os.environ.get("LABDAQ_STORE") or "labdaq-data"
+
+
+def open_scan(which: str = "last", url: str | os.PathLike[str] | None = None) -> Scan:
+    """A scan to be read, also one that another notebook is taking at this moment.
+
+    Parameters
+    ----------
+    which
+        ``"last"``: the newest; a key; or a name, of which the newest is taken.
+    url
+        Of the store; `default_url` when it is not given.
+
+    Raises
+    ------
+    NoScanAvailable
+        There is none.
+    """
+    return find_scan(DataStore(default_url() if url is None else url), which)
+
+
+def find_scan(store: DataStore, which: str) -> Scan:
+    """A scan of a store: ``"last"``, a key, or a name of which the newest is taken.
+
+    Raises
+    ------
+    NoScanAvailable
+        There is none.
+    """
+    if which.startswith("labdaq:scan:"):
+        return store.load_scan(which)
+    if which == "last":
+        return store.load_scan(store.get_last_scan()[1])
+    _tag, keys = store.search_existing_scans(name=which, order="newest", limit=1)
+    if not keys:
+        raise NoScanAvailable(f"no scan in {store.url} is called {which!r}")
+    return store.load_scan(keys[0])
 
 
 def _engine_of(url: str, sync_s: float | None, patience_s: float) -> Engine:

@@ -1,10 +1,11 @@
 """Streams: points that are only ever appended, read by index or through cursors."""
 
+import copy
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from labdaq.errors import EndOfStream, IndexNoMoreThereError, LayoutError, NoWritePermission
+from labdaq.errors import EndOfStream, IndexNoMoreThereError, LayoutError, NoWritePermission, StateError
 from labdaq.store.encoding import encoder_of
 from labdaq.store.engine import Engine, Extent, Log, LogWriter, StreamRecord
 from labdaq.store.slicing import one_index, span_of
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from labdaq.store.cursor import Cursor
 
 __all__ = ["Stream", "limit_s"]
+
+_FOR_EVER_S = 1e9  # longer than anybody waits, shorter than what the system can count
 
 
 def limit_s(timeout: float | None) -> float | None:
@@ -27,7 +30,7 @@ def limit_s(timeout: float | None) -> float | None:
         return None
     if not timeout > 0:
         raise LayoutError(f"timeout is {timeout}; it is in seconds, 0 or None waits for ever (block=False not at all)")
-    return timeout
+    return min(timeout, _FOR_EVER_S)
 
 
 class Stream:
@@ -54,7 +57,7 @@ class Stream:
     def __init__(self, engine: Engine, record: StreamRecord, *, writable: bool = False) -> None:
         self.key = record.key
         self.name = record.name
-        self.info: Mapping[str, Any] = dict(record.info)
+        self.info: Mapping[str, Any] = copy.deepcopy(dict(record.info))
         self.encoder = encoder_of(record.encoding)
         self.record = record
         self._engine = engine
@@ -110,7 +113,8 @@ class Stream:
             wanted = span_of(index, extent)
             if not wanted:
                 return self.encoder.decode([], 0, 0)
-            return self.points(min(wanted), max(wanted) + 1, extent)[:: wanted.step]
+            first, last = sorted((wanted[0], wanted[-1]))
+            return self.points(first, last + 1, extent)[:: wanted.step]
         number = one_index(index, extent)
         return self.points(number, number + 1, extent)[0]
 
@@ -120,14 +124,18 @@ class Stream:
         Raises
         ------
         IndexNoMoreThereError
-            Some of them were trimmed, and there is no file that has them.
+            Some of them were trimmed, and no file has them: see `labdaq.store.fallback`.
         """
-        if start < extent.first:
-            raise IndexNoMoreThereError(
-                f"points {start} to {min(extent.first, stop) - 1} of {self.name!r} were removed to make room; "
-                f"the first that is left is {extent.first}"
-            )
-        return self.encoder.decode(self.log.read(start, stop), start, stop)
+        if start >= extent.first:
+            try:
+                return self.encoder.decode(self.log.read(start, stop), start, stop)
+            except IndexNoMoreThereError:
+                extent = self.log.extent()
+                if start >= extent.first:
+                    raise
+        from labdaq.store.fallback import points_with_file
+
+        return points_with_file(self, start, stop, extent)
 
     def cursor(self) -> "Cursor":
         """A reading head at the first point."""
@@ -211,7 +219,13 @@ class Stream:
         with self._lock:
             if self._writer is None and (extent := self.log.extent()).is_sealed:
                 return extent.length
-            length = (self._writer or self._claim()).seal(limit_s(timeout))
+            try:
+                length = (self._writer or self._claim()).seal(limit_s(timeout))
+            except StateError:  # perhaps somebody else sealed it since then
+                extent = self.log.extent()
+                if not extent.is_sealed:
+                    raise
+                length = extent.length
             self._writer = None
             return length
 
@@ -235,3 +249,8 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"<stream {self.name!r} of {self.encoder!r}>"
+
+    def _repr_html_(self) -> str:
+        from labdaq.store.pictures import stream_html
+
+        return stream_html(self)

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from labdaq.errors import DataError, LayoutError, NotFoundError
+from labdaq.errors import DataError, LayoutError, NotFoundError, ResourceError
 from labdaq.files import Hdf5File, Hdf5Reader, list_hdf5, read_hdf5
 from tests.files import trees
 
@@ -150,3 +150,9 @@ def test_damaged_bytes_are_told_or_harmless(path):
                 read_hdf5(path, name, limit=10**7)
         except (DataError, NotFoundError, LayoutError):
             pass
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ResourceError, match="nowhere"):
+        with Hdf5File(tmp_path / "nowhere" / "scan.h5") as file:
+            file.entry("scan")

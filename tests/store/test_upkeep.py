@@ -1,0 +1,226 @@
+"""Looking after a store: room, damage, and what a crash left."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from labdaq.errors import DataError, IndexNoMoreThereError, LayoutError
+from labdaq.store import DataStore, JsonStreamEncoder, NumericStreamEncoder, ScanState, segments, upkeep
+
+VICTIM = """
+import os, signal, sys
+from labdaq.store import *
+store = DataStore(sys.argv[1])
+scan = store.create_scan({"name": "victim", "number": 1, "data_policy": "none"}, {"why": "to die"})
+points = scan.create_stream("points", NumericStreamEncoder("i8"), {"unit": "V"})
+scan.create_stream("empty", JsonStreamEncoder())
+scan.prepare()
+scan.start()
+points.send(list(range(1000)))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def store(tmp_path):
+    with DataStore(tmp_path / "lab") as store:
+        yield store
+
+
+@pytest.fixture
+def small_segments(monkeypatch):
+    monkeypatch.setattr(segments, "SEGMENT_NBYTES", 8000)
+
+
+def taken(store, number, npoint=4000, *, close=True):
+    """A scan with vectors of 10 numbers, in batches of 100."""
+    scan = store.create_scan({"name": "scan", "number": number, "data_policy": "none"})
+    stream = scan.create_stream("x", NumericStreamEncoder("i8", (10,)))
+    scan.prepare()
+    scan.start()
+    points = np.arange(npoint * 10).reshape(-1, 10)
+    for batch in np.split(points, npoint // 100):
+        stream.send(batch)
+    if close:
+        scan.stop()
+        scan.close()
+    return scan
+
+
+def killed(path):
+    done = subprocess.run([sys.executable, "-c", VICTIM, str(path)])
+    assert done.returncode == -signal.SIGKILL
+
+
+class TestTrimming:
+    @pytest.mark.usefixtures("small_segments")
+    def test_oldest_closed_scans_go_first(self, store):
+        scans = [taken(store, number) for number in range(3)]
+        running = taken(store, 3, close=False)
+        view = scans[0].streams["x"][:5]
+        report = upkeep.trim(store, 2 * 320_000, protect_s=0)
+        assert report.nbytes_before == 4 * 320_000
+        assert report.nbytes_freed == 2 * 320_000
+        assert report.is_enough
+        for scan in scans[:2]:
+            with pytest.raises(IndexNoMoreThereError):
+                scan.streams["x"][0]
+        assert len(scans[2].streams["x"][:]) == len(running.streams["x"][:]) == 4000
+        assert view.tolist() == np.arange(50).reshape(5, 10).tolist()  # what was read stays
+        assert len(scans[0].streams["x"]) == 4000
+        assert scans[0].state == ScanState.CLOSED
+
+    @pytest.mark.usefixtures("small_segments")
+    def test_then_the_history_of_running_ones(self, store):
+        running = taken(store, 1, close=False)
+        stream = running.streams["x"]
+        report = upkeep.trim(store, 0, protect_s=0)
+        assert not report.is_enough  # the segment at which it is written stays
+        assert report.nbytes_freed == 320_000 - 8000
+        stream.send(np.full((1, 10), 7))
+        assert stream[4000].tolist() == [7] * 10
+        cursor = stream.cursor()
+        with pytest.raises(IndexNoMoreThereError, match="removed to make room"):
+            cursor.read(block=False)
+        assert cursor.skip_trimmed() == 4000
+        assert cursor.read(block=False)[0] == 4000
+
+    @pytest.mark.usefixtures("small_segments")
+    def test_young_points_are_protected(self, store):
+        taken(store, 1)
+        report = upkeep.trim(store, 0, protect_s=60)
+        assert (report.nbytes_freed, report.is_enough) == (0, False)
+
+    def test_nothing_to_do(self, store):
+        taken(store, 1)
+        assert upkeep.trim(store, 10**9, protect_s=0).nbytes_freed == 0
+
+    def test_in_memory_too(self):
+        with DataStore("memory://") as store:
+            scan = taken(store, 1)
+            assert upkeep.trim(store, 0, protect_s=0).nbytes_freed == 320_000
+            with pytest.raises(IndexNoMoreThereError):
+                scan.streams["x"][3]
+
+    @pytest.mark.parametrize("wrong", [{"limit_nbytes": -1}, {"limit_nbytes": 1, "protect_s": -1}])
+    def test_limits_are_sizes_and_times(self, store, wrong):
+        with pytest.raises(LayoutError):
+            upkeep.trim(store, **wrong)
+
+
+class TestVerifying:
+    def test_what_is_right_is_right(self, store):
+        taken(store, 1)
+        taken(store, 2, close=False)
+        reports = list(upkeep.verify(store))
+        assert [(r.name, r.npoint, r.nbytes, r.is_sealed, r.problems) for r in reports] == [
+            ("x", 4000, 320_000, True, ()),
+            ("x", 4000, 320_000, False, ()),
+        ]
+
+    def test_one_flipped_bit_is_found(self, store):
+        scan = taken(store, 1)
+        (segment,) = store.engine.folder_of(scan.streams["x"].key).glob("data.*")
+        spoil(segment, 100_000)
+        (report,) = upkeep.verify(store)
+        assert report.problems == ("points 1200 to 1299 are not what was written",)
+
+    def test_only_files_can_be_verified(self):
+        with DataStore("memory://") as store, pytest.raises(LayoutError, match="memory"):
+            list(upkeep.verify(store))
+
+
+class TestRepairing:
+    def test_a_scan_whose_process_was_killed(self, tmp_path, store):
+        killed(tmp_path / "lab")
+        (key,) = store.search_existing_scans(name="victim")[1]
+        scan = store.load_scan(key)
+        assert scan.state == ScanState.STARTED
+        actions = upkeep.repair(store).actions
+        assert len(actions) == 1
+        assert "was STARTED: now closed" in actions[0]
+        assert scan.update(block=False)
+        assert scan.state == ScanState.CLOSED
+        assert "died" in scan.info["end_reason"]
+        assert scan.info["why"] == "to die"
+        assert scan.streams["points"][:].tolist() == list(range(1000))
+        assert scan.streams["empty"].is_sealed()
+        assert upkeep.repair(store).actions == []
+
+    def test_the_living_are_left_alone(self, store):
+        running = taken(store, 1, close=False)
+        assert upkeep.repair(store).actions == []
+        running.streams["x"].send(np.zeros(10, "i8"))
+        running.stop()
+        running.close()
+
+    def test_a_damaged_stream_ends_before_the_damage(self, store):
+        scan = taken(store, 1)
+        (segment,) = store.engine.folder_of(scan.streams["x"].key).glob("data.*")
+        spoil(segment, 100_000)
+        assert "ends after 1200 points" in upkeep.repair(store).actions[0]
+        again = store.load_scan(scan.key).streams["x"]
+        assert np.array_equal(again[:], np.arange(12_000).reshape(-1, 10))
+        assert again.is_sealed()
+        assert [report.problems for report in upkeep.verify(store)] == [()]
+
+    def test_a_lost_catalogue_is_made_again(self, tmp_path):
+        path = tmp_path / "lab"
+        with DataStore(path) as store:
+            scan = taken(store, 1)
+        killed(path)
+        (path / "catalogue.db").write_bytes(b"garbage" * 1000)
+        with pytest.raises(DataError, match="repair"):
+            DataStore(path)
+        aside = upkeep.set_aside_catalogue(path)
+        assert aside.read_bytes().startswith(b"garbage")
+        with DataStore(path) as store:
+            actions = upkeep.repair(store).actions
+            assert any("known to no scan" in action for action in actions)
+            found = {store.load_scan(key).key: store.load_scan(key) for key in store.search_existing_scans()[1]}
+            assert found[scan.key].streams["x"][3999].tolist() == list(range(39_990, 40_000))
+            assert found[scan.key].streams["x"].is_sealed()
+            (other,) = (s for key, s in found.items() if key != scan.key)
+            assert other.streams["points"][-1] == 999
+            assert other.streams["points"].info == {"unit": "V"}
+            assert {s.name for s in found.values()} == {"recovered"}
+            assert upkeep.repair(store).actions == []
+
+    def test_folders_that_hold_no_stream_are_removed(self, store):
+        stranger = store.engine.folder / "streams" / "01HCYP7ARJ4NSG9VGPGDX6SN2X"
+        stranger.mkdir()
+        (stranger / "index").write_bytes(b"no index")
+        assert "held no stream" in upkeep.repair(store).actions[0]
+        assert not stranger.exists()
+
+
+def spoil(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_a_follower_is_told_that_the_writer_died(tmp_path, store):
+    """And everything acknowledged was there to be read."""
+    killed(tmp_path / "lab")
+    cursor = store.load_scan(store.get_last_scan()[1]).streams["points"].cursor()
+    assert len(cursor.read()[1]) == 1000
+    begin = time.monotonic()
+    with pytest.raises(EOFError, match="died"):
+        cursor.read(timeout=20)
+    assert time.monotonic() - begin < 10
+    assert os.getpid() > 0
+
+
+def test_json_streams_survive_too(tmp_path, store):
+    scan = store.create_scan({"name": "notes", "number": 1, "data_policy": "none"})
+    notes = scan.create_stream("notes", JsonStreamEncoder())
+    notes.send_many([{"i": i} for i in range(10)])
+    scan.close()
+    assert [r.problems for r in upkeep.verify(store)] == [()]
+    assert tmp_path.exists()
