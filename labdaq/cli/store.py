@@ -120,7 +120,7 @@ def export(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
 ) -> None:
     """Write a scan to a file; the name says in which format."""
-    from labdaq.store.export import export as write
+    from labdaq.store.exchange.export import export as write
 
     with _opened(where) as store:
         write(_scan(store, which), path, streams=stream or None, overwrite=overwrite)
@@ -215,6 +215,6 @@ def serve(
     password: Annotated[str | None, typer.Option(envvar="LABDAQ_STORE_PASSWORD", help="What users must give.")] = None,
 ) -> None:
     """Start a Redis server for a class, until Ctrl-C."""
-    from labdaq.store.serve import serve_redis
+    from labdaq.store.redis.serve import serve_redis
 
     serve_redis(folder, host=host, port=port or None, password=password, keep=folder is not None, report=typer.echo)

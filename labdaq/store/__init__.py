@@ -1,13 +1,14 @@
 """Scans that are kept: what was measured, what was said about it, found again and followed while it grows.
 
-`store`      DataStore: scans are made, found and deleted      `scan`      one acquisition, its states and streams
-`stream`     points that are appended, read by index           `cursor`    reading heads that follow streams
-`recording`  rings are kept: recorded with one line         `upkeep`    making room, verifying, repairing
-`export`     scans as files of many formats                    `interchange`  for pandas, xarray and Arrow
-`documents`  scans for Bluesky's event model                   `frames`    images that are in files
-`encoding`   how points become bytes                           `identity`  by which fields scans are found
-`engine`     what a store asks of the engine that keeps it, of which there are three: `embedded` (files), `memory`
-             and `redis_engine`
+`store`      DataStore: scans are made, found and deleted  `scan`      one acquisition, its states and streams
+`stream`     points that are appended, read by index       `cursor`    reading heads that follow streams
+`recording`  rings are kept: recorded with one line        `upkeep`    making room, verifying, repairing
+`encoding`   how points become bytes                       `identity`  by which fields scans are found
+`slicing`    what an index means                           `keys`      keys and time tags
+`pictures`   how a notebook shows all this                 `exchange`  scans for other programs
+
+`engine` says what a store asks of the engine that keeps it, of which there are three: `embedded` (files), `memory`,
+and `redis`.
 """
 
 from labdaq.errors import (

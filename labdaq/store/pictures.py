@@ -14,8 +14,8 @@ import numpy as np
 
 from labdaq.errors import ScanNotFoundError
 from labdaq.store.engine import Extent
+from labdaq.store.exchange.selection import is_scalar, label_of, unit_of
 from labdaq.store.identity import Query
-from labdaq.store.selection import is_scalar, label_of, unit_of
 
 if TYPE_CHECKING:
     from labdaq.store.scan import Scan

@@ -15,7 +15,7 @@ from labdaq.store.stream import Stream, limit_s
 if TYPE_CHECKING:
     from labdaq.files.table import PathLike
     from labdaq.ring import Ring
-    from labdaq.store.export import Exported
+    from labdaq.store.exchange.export import Exported
     from labdaq.store.recording import Recording
 
 __all__ = ["Scan"]
@@ -145,26 +145,26 @@ class Scan:
         return Stream(self._engine, self._streams[name].record, writable=True)
 
     def to_pandas(self, names: Iterable[str] | None = None, **options: Any) -> Any:
-        """Streams as a DataFrame: see `labdaq.store.interchange.to_pandas`."""
-        from labdaq.store.interchange import to_pandas
+        """Streams as a DataFrame: see `labdaq.store.exchange.interchange.to_pandas`."""
+        from labdaq.store.exchange.interchange import to_pandas
 
         return to_pandas(self, names, **options)
 
     def to_xarray(self, names: Iterable[str] | None = None, **options: Any) -> Any:
-        """Streams as a Dataset: see `labdaq.store.interchange.to_xarray`."""
-        from labdaq.store.interchange import to_xarray
+        """Streams as a Dataset: see `labdaq.store.exchange.interchange.to_xarray`."""
+        from labdaq.store.exchange.interchange import to_xarray
 
         return to_xarray(self, names, **options)
 
     def to_arrow(self, names: Iterable[str] | None = None, **options: Any) -> Any:
-        """Streams as an Arrow table: see `labdaq.store.interchange.to_arrow`."""
-        from labdaq.store.interchange import to_arrow
+        """Streams as an Arrow table: see `labdaq.store.exchange.interchange.to_arrow`."""
+        from labdaq.store.exchange.interchange import to_arrow
 
         return to_arrow(self, names, **options)
 
     def export(self, path: "PathLike", **options: Any) -> "Exported":
-        """Write it to a file, of the format that the suffix says: see `labdaq.store.export.export`."""
-        from labdaq.store.export import export
+        """Write it to a file, of the format that the suffix says: see `labdaq.store.exchange.export.export`."""
+        from labdaq.store.exchange.export import export
 
         return export(self, path, **options)
 

@@ -301,7 +301,7 @@ def _engine_of(url: str, sync_s: float | None, patience_s: float) -> Engine:
 
         return memory_engine(rest)
     if scheme in {"redis", "rediss", "unix"}:
-        from labdaq.store.redis_engine import RedisEngine
+        from labdaq.store.redis.engine import RedisEngine
 
         return RedisEngine(url, patience_s=patience_s)
     if scheme != "labdaq" or not rest:
@@ -310,6 +310,6 @@ def _engine_of(url: str, sync_s: float | None, patience_s: float) -> Engine:
         )
     if separator and not rest.startswith("/"):
         raise LayoutError(f"{url} names a machine; a folder is written labdaq:///{rest}")
-    from labdaq.store.embedded import EmbeddedEngine
+    from labdaq.store.embedded.engine import EmbeddedEngine
 
     return EmbeddedEngine(rest, sync_s=sync_s)

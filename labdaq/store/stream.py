@@ -124,7 +124,7 @@ class Stream:
         Raises
         ------
         IndexNoMoreThereError
-            Some of them were trimmed, and no file has them: see `labdaq.store.fallback`.
+            Some of them were trimmed, and no file has them: see `labdaq.store.exchange.fallback`.
         """
         if start >= extent.first:
             try:
@@ -133,7 +133,7 @@ class Stream:
                 extent = self.log.extent()
                 if start >= extent.first:
                     raise
-        from labdaq.store.fallback import points_with_file
+        from labdaq.store.exchange.fallback import points_with_file
 
         return points_with_file(self, start, stop, extent)
 

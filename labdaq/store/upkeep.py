@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labdaq.errors import DataError, LabdaqError, LayoutError, StateError
-from labdaq.store.embedded import EmbeddedEngine
+from labdaq.store.embedded.engine import EmbeddedEngine
+from labdaq.store.embedded.index import COMMITTED, FIRST, SEALED, Index
+from labdaq.store.embedded.log import INDEX, is_sound
+from labdaq.store.embedded.segments import SegmentReader
 from labdaq.store.encoding import encoder_of
 from labdaq.store.engine import ScanRecord, StreamRecord
 from labdaq.store.identity import IdentityModel, Query
-from labdaq.store.index import COMMITTED, FIRST, SEALED, Index
 from labdaq.store.keys import check_key, created_ns, ulid_of
-from labdaq.store.log import INDEX, is_sound
-from labdaq.store.segments import SegmentReader
 from labdaq.store.states import ScanState
 from labdaq.store.store import DataStore
 

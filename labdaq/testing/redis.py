@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from labdaq.errors import NotFoundError
-from labdaq.store.serve import RedisServer, find_redis_server
+from labdaq.store.redis.serve import RedisServer, find_redis_server
 
 __all__ = ["redis_server"]
 

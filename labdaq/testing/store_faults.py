@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-import labdaq.store.segments as segments_module
+import labdaq.store.embedded.segments as segments_module
 from labdaq.errors import LabdaqError, ScanNotFoundError
 from labdaq.native.faults import fail_files
 from labdaq.store import DataStore, JsonStreamEncoder, NumericStreamEncoder, Scan, Stream

@@ -1,7 +1,7 @@
 """Stores on a server that tests share."""
 
 from labdaq.store import DataStore
-from labdaq.store.serve import RedisServer
+from labdaq.store.redis.serve import RedisServer
 
 
 def empty_redis(server: RedisServer) -> DataStore:

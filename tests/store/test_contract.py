@@ -29,7 +29,7 @@ class TestEmbeddedStores(StoreTests):
 
     @pytest.fixture
     def new_store(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("labdaq.store.segments.SEGMENT_NBYTES", self.batch_nbytes)
+        monkeypatch.setattr("labdaq.store.embedded.segments.SEGMENT_NBYTES", self.batch_nbytes)
         with DataStore(tmp_path / "store") as store:
             yield store
 

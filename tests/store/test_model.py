@@ -19,7 +19,7 @@ def memory():
 
 @pytest.fixture
 def embedded(tmp_path, monkeypatch):
-    monkeypatch.setattr("labdaq.store.segments.SEGMENT_NBYTES", 64)
+    monkeypatch.setattr("labdaq.store.embedded.segments.SEGMENT_NBYTES", 64)
     return lambda: DataStore(tmp_path / str(uuid.uuid4()))
 
 

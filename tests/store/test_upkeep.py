@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from labdaq.errors import DataError, IndexNoMoreThereError, LayoutError
-from labdaq.store import DataStore, JsonStreamEncoder, NumericStreamEncoder, ScanState, segments, upkeep
+from labdaq.store import DataStore, JsonStreamEncoder, NumericStreamEncoder, ScanState, upkeep
+from labdaq.store.embedded import segments
 
 VICTIM = """
 import os, signal, sys
