@@ -28,10 +28,12 @@ def warm() -> None:
     """Compile everything now, so that nothing has to be compiled during a run."""
     from labdaq import kernels, ring
     from labdaq.native import cache_folder
+    from labdaq.store import warming
 
     start = time.perf_counter()
     ring.warm()
     kernels.warm()
+    warming.warm()
     typer.echo(f"compiled in {time.perf_counter() - start:.1f} s, kept in {cache_folder()}")
 
 

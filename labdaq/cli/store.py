@@ -146,10 +146,8 @@ def trim(
     protect: Annotated[float, typer.Option(min=0, help="Keep points younger than so many seconds.")] = 180.0,
 ) -> None:
     """Remove the oldest points, of closed scans first, until the others take no more than a limit."""
-    from labdaq.store import upkeep
-
     with _opened(where) as store:
-        report = upkeep.trim(store, _nbytes(limit), protect_s=protect)
+        report = store.trim(_nbytes(limit), protect_s=protect)
     typer.echo(f"freed {size(report.nbytes_freed)} of {size(report.nbytes_before)} in {report.nstream} streams")
     if not report.is_enough:
         typer.echo(f"the rest is protected, or still written: {size(report.nbytes_before - report.nbytes_freed)}")

@@ -2,7 +2,8 @@
 
 `store`      DataStore: scans are made, found and deleted  `scan`      one acquisition, its states and streams
 `stream`     points that are appended, read by index       `cursor`    reading heads that follow streams
-`recording`  rings are kept: recorded with one line        `upkeep`    making room, verifying, repairing
+`recording`  rings are kept: recorded with one line        `upkeep`    finding damage, repairing
+`retention`  making room                                   `statistics` what became of what was sent
 `encoding`   how points become bytes                       `identity`  by which fields scans are found
 `slicing`    what an index means                           `keys`      keys and time tags
 `pictures`   how a notebook shows all this                 `exchange`  scans for other programs

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from labdaq.store.encoding import Batch
 from labdaq.store.identity import Identity, Query
 from labdaq.store.states import ScanState
+from labdaq.store.statistics import StoreStatistics
 
 __all__ = ["CATALOGUE", "Engine", "Extent", "Log", "LogWriter", "ScanRecord", "StreamRecord"]
 
@@ -191,6 +192,9 @@ class Engine(Protocol):
 
     def journal(self, stream: StreamRecord, before_ns: int) -> int:
         """Index of the first point written after a time (UTC)."""
+
+    def statistics(self) -> StoreStatistics:
+        """What became of the points that were sent through this engine."""
 
     def close(self) -> None:
         """Let go of everything: writers are closed, those who wait get ClosedError."""

@@ -16,6 +16,11 @@ Identity = dict[str, str | int | float | None]
 
 _REQUIRED = ("name", "number", "data_policy")
 _OPTIONAL = ("session", "proposal", "collection", "dataset", "path")
+_TAKEN = {  # by scans, and by what one searches for
+    "close", "create_stream", "created", "created_ns", "export", "get_writer_stream", "identity", "info", "is_writable",
+    "key", "limit", "order", "prepare", "record", "start", "state", "stop", "streams", "to_arrow", "to_pandas",
+    "to_xarray", "update",
+}  # fmt: skip
 _LONGEST = 1024  # characters of a text: it is a label
 _FOR_EVER_NS = 2.0**62  # the year 2116
 
@@ -51,7 +56,7 @@ class IdentityModel:
     def __init__(self, more: Iterable[str] = ()) -> None:
         own = [name for name in more if name not in _REQUIRED + _OPTIONAL]
         for name in own:
-            if not name.isidentifier() or name.startswith("_") or name in {"created", "order", "limit", "info", "key"}:
+            if not name.isidentifier() or name.startswith("_") or name in _TAKEN:
                 raise LayoutError(f"{name!r} cannot be an identity field: it must be a Python name that is not taken")
         self.fields = (*_REQUIRED, *_OPTIONAL, *own)
 

@@ -21,6 +21,7 @@ from labdaq.store.identity import Query
 from labdaq.store.keys import FIRST_TAG, tag_order
 from labdaq.store.matching import matches
 from labdaq.store.states import ScanState
+from labdaq.store.statistics import StoreStatistics
 
 __all__ = ["MemoryEngine", "memory_engine"]
 
@@ -81,7 +82,7 @@ class _MemoryWriter:
 
     def __init__(self, log: _MemoryLog) -> None:
         self._log = log
-        self.length = log.length
+        self.began_at = self.length = log.length
 
     def append(self, payload: Any, count: int) -> None:
         log, kept = self._log, bytes(payload)
@@ -241,6 +242,9 @@ class MemoryEngine:
             return log.starts[later] if later < len(log.starts) else log.length
 
     # --------------------------------------------------------------------------------------- life
+
+    def statistics(self) -> StoreStatistics:
+        return StoreStatistics(sum(writer.length - writer.began_at for writer in self._writers))
 
     def wait(self, check: Callable[[], bool], keys: Sequence[str], timeout: float | None) -> bool:
         with self._memory.changed:

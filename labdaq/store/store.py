@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,8 +12,10 @@ from labdaq.errors import LayoutError, NoScanAvailable, StateError
 from labdaq.store.engine import CATALOGUE, Engine, ScanRecord
 from labdaq.store.identity import IdentityModel
 from labdaq.store.keys import check_key, new_key, tag_order
+from labdaq.store.retention import PROTECT_S, Keeper, TrimReport, check_limits, trim
 from labdaq.store.scan import Scan
 from labdaq.store.states import ScanState
+from labdaq.store.statistics import StoreStatistics
 from labdaq.store.stream import Stream, limit_s
 
 __all__ = ["DataStore", "default_url", "find_scan", "open_scan"]
@@ -35,6 +38,11 @@ class DataStore:
         the death of a program they are safe at once. 0: each time, None: never.
     patience_s
         Redis: how long a server that does not answer is waited for, before an error says so.
+    limit_nbytes
+        What all points may take: while this store object is open, the oldest are removed to keep within it, as by
+        `trim`. None: nothing is removed.
+    protect_s
+        Points younger than this are kept, whatever they take.
 
     Raises
     ------
@@ -63,12 +71,16 @@ class DataStore:
         *,
         sync_s: float | None = 1.0,
         patience_s: float = 10.0,
+        limit_nbytes: int | None = None,
+        protect_s: float = PROTECT_S,
     ) -> None:
         own = IdentityModel(identity).fields
-        self._options = (tuple(identity), sync_s, patience_s)
+        check_limits(limit_nbytes, protect_s)
+        self._given = (os.fspath(url), own, sync_s, patience_s)
         self._engine = _engine_of(os.fspath(url), sync_s, patience_s)
         try:
             self._model = IdentityModel(self._engine.identity_fields(own))
+            self._keeper = None if limit_nbytes is None else Keeper(self._engine, limit_nbytes, protect_s)
         except BaseException:
             self._engine.close()
             raise
@@ -227,10 +239,30 @@ class DataStore:
         self._engine.remove(key)
         return True
 
+    # --------------------------------------------------------------------------------------- room
+
+    def trim(self, limit_nbytes: int, *, protect_s: float = PROTECT_S) -> TrimReport:
+        """Make room now: remove the oldest points until those that are left take no more than a limit.
+
+        Examples
+        --------
+        >>> with DataStore("memory://") as store:
+        ...     store.trim(10**9).is_enough
+        True
+        """
+        return trim(self._engine, limit_nbytes, protect_s=protect_s)
+
+    def statistics(self) -> StoreStatistics:
+        """What became of the points that were sent through this object."""
+        found = self._engine.statistics()
+        return found if self._keeper is None else replace(found, nbytes_trimmed=self._keeper.nbytes_trimmed)
+
     # --------------------------------------------------------------------------------------- life
 
     def close(self) -> None:
         """Let go of everything; streams that are written are given up without being sealed."""
+        if self._keeper is not None:
+            self._keeper.stop()
         self._engine.close()
 
     def __enter__(self) -> "DataStore":
@@ -241,6 +273,12 @@ class DataStore:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        url, *how = self._given
+        if url.startswith("memory://"):
+            raise LayoutError(f"{url} is memory of this process: other processes need a folder or a server")
+        return _opened, (url if "://" in url else self.url, *how)
+
     def __repr__(self) -> str:
         return f"<store {self.url}>"
 
@@ -248,6 +286,11 @@ class DataStore:
         from labdaq.store.pictures import store_html
 
         return store_html(self)
+
+
+def _opened(url: str, identity: Sequence[str], sync_s: float | None, patience_s: float) -> DataStore:
+    """The same store in another process, which gets it as an argument; limits are kept where they were set."""
+    return DataStore(url, identity, sync_s=sync_s, patience_s=patience_s)
 
 
 def default_url() -> str:

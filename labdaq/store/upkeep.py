@@ -1,8 +1,4 @@
-"""Looking after a store: making room, finding damage, repairing what a crash left.
-
-Points of scans that are closed are given up first, the oldest before the newer; then, in scans that are open,
-what is older than the protected history. What is said about scans is never removed here.
-"""
+"""Looking after an embedded store: finding damage, repairing what a crash left."""
 
 import os
 import shutil
@@ -18,66 +14,12 @@ from labdaq.store.embedded.log import INDEX, is_sound
 from labdaq.store.embedded.segments import SegmentReader
 from labdaq.store.encoding import encoder_of
 from labdaq.store.engine import ScanRecord, StreamRecord
-from labdaq.store.identity import IdentityModel, Query
+from labdaq.store.identity import IdentityModel
 from labdaq.store.keys import check_key, created_ns, ulid_of
 from labdaq.store.states import ScanState
 from labdaq.store.store import DataStore
 
-__all__ = ["RepairReport", "StreamReport", "TrimReport", "repair", "set_aside_catalogue", "trim", "verify"]
-
-
-@dataclass(frozen=True)
-class TrimReport:
-    """What `trim` did."""
-
-    nbytes_before: int
-    nbytes_freed: int
-    nstream: int
-    """Streams that lost points."""
-    is_enough: bool
-    """Whether the limit is kept now; if not, the rest is protected, or lies in segments that are still written."""
-
-
-def trim(store: DataStore, limit_nbytes: int, *, protect_s: float = 180.0) -> TrimReport:
-    """Make room: remove the oldest points until those that are left take no more than a limit.
-
-    Parameters
-    ----------
-    limit_nbytes
-        What the points of the store may take.
-    protect_s
-        Points younger than this are kept, whatever they take.
-
-    Examples
-    --------
-    >>> with DataStore("memory://") as store:
-    ...     trim(store, 10**9).is_enough
-    True
-    """
-    if limit_nbytes < 0 or not protect_s >= 0:
-        raise LayoutError(f"limit_nbytes {limit_nbytes} and protect_s {protect_s} are 0 or more")
-    usage = store.engine.usage()
-    before = left = sum(usage.values())
-    touched = 0
-    for stream, first in _candidates(store, time.time_ns() - int(protect_s * 1e9)):
-        if left <= limit_nbytes:
-            break
-        freed = store.engine.trim(stream, first)
-        touched += freed > 0
-        left -= freed
-    return TrimReport(before, before - left, touched, left <= limit_nbytes)
-
-
-def _candidates(store: DataStore, before_ns: int) -> Iterator[tuple[StreamRecord, int]]:
-    """Streams, and the first point to be kept of each: first those of closed scans, then those of others."""
-    engine = store.engine
-    _tag, keys = engine.search(Query())
-    states = engine.states(keys)
-    for closed in (True, False):
-        for key in keys:
-            if (states.get(key) == ScanState.CLOSED) == closed:
-                for stream in engine.load(key).streams:
-                    yield stream, engine.journal(stream, before_ns)
+__all__ = ["RepairReport", "StreamReport", "repair", "set_aside_catalogue", "verify"]
 
 
 @dataclass(frozen=True)

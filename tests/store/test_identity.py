@@ -195,3 +195,16 @@ def test_created_between(created, found):
     assert (
         matches(ScanRecord("…", 5, IdentityModel().checked(WHO)), IdentityModel().query({}, created=created)) is found
     )
+
+
+@pytest.mark.parametrize("name", ["state", "streams", "identity", "info", "created", "to_pandas"])
+def test_fields_do_not_hide_what_a_scan_has(name):
+    with pytest.raises(LayoutError, match="not taken"):
+        IdentityModel([name])
+
+
+def test_all_names_of_scans_are_taken():
+    from labdaq.store import Scan
+    from labdaq.store.identity import _TAKEN
+
+    assert {name for name in dir(Scan) if not name.startswith("_")} <= _TAKEN

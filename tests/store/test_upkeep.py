@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from labdaq.errors import DataError, IndexNoMoreThereError, LayoutError
+from labdaq.errors import DataError, LayoutError
 from labdaq.store import DataStore, JsonStreamEncoder, NumericStreamEncoder, ScanState, upkeep
 from labdaq.store.embedded import segments
 
@@ -56,62 +56,6 @@ def taken(store, number, npoint=4000, *, close=True):
 def killed(path):
     done = subprocess.run([sys.executable, "-c", VICTIM, str(path)])
     assert done.returncode == -signal.SIGKILL
-
-
-class TestTrimming:
-    @pytest.mark.usefixtures("small_segments")
-    def test_oldest_closed_scans_go_first(self, store):
-        scans = [taken(store, number) for number in range(3)]
-        running = taken(store, 3, close=False)
-        view = scans[0].streams["x"][:5]
-        report = upkeep.trim(store, 2 * 320_000, protect_s=0)
-        assert report.nbytes_before == 4 * 320_000
-        assert report.nbytes_freed == 2 * 320_000
-        assert report.is_enough
-        for scan in scans[:2]:
-            with pytest.raises(IndexNoMoreThereError):
-                scan.streams["x"][0]
-        assert len(scans[2].streams["x"][:]) == len(running.streams["x"][:]) == 4000
-        assert view.tolist() == np.arange(50).reshape(5, 10).tolist()  # what was read stays
-        assert len(scans[0].streams["x"]) == 4000
-        assert scans[0].state == ScanState.CLOSED
-
-    @pytest.mark.usefixtures("small_segments")
-    def test_then_the_history_of_running_ones(self, store):
-        running = taken(store, 1, close=False)
-        stream = running.streams["x"]
-        report = upkeep.trim(store, 0, protect_s=0)
-        assert not report.is_enough  # the segment at which it is written stays
-        assert report.nbytes_freed == 320_000 - 8000
-        stream.send(np.full((1, 10), 7))
-        assert stream[4000].tolist() == [7] * 10
-        cursor = stream.cursor()
-        with pytest.raises(IndexNoMoreThereError, match="removed to make room"):
-            cursor.read(block=False)
-        assert cursor.skip_trimmed() == 4000
-        assert cursor.read(block=False)[0] == 4000
-
-    @pytest.mark.usefixtures("small_segments")
-    def test_young_points_are_protected(self, store):
-        taken(store, 1)
-        report = upkeep.trim(store, 0, protect_s=60)
-        assert (report.nbytes_freed, report.is_enough) == (0, False)
-
-    def test_nothing_to_do(self, store):
-        taken(store, 1)
-        assert upkeep.trim(store, 10**9, protect_s=0).nbytes_freed == 0
-
-    def test_in_memory_too(self):
-        with DataStore("memory://") as store:
-            scan = taken(store, 1)
-            assert upkeep.trim(store, 0, protect_s=0).nbytes_freed == 320_000
-            with pytest.raises(IndexNoMoreThereError):
-                scan.streams["x"][3]
-
-    @pytest.mark.parametrize("wrong", [{"limit_nbytes": -1}, {"limit_nbytes": 1, "protect_s": -1}])
-    def test_limits_are_sizes_and_times(self, store, wrong):
-        with pytest.raises(LayoutError):
-            upkeep.trim(store, **wrong)
 
 
 class TestVerifying:

@@ -30,6 +30,7 @@ from labdaq.store.engine import Extent, Log, ScanRecord, StreamRecord
 from labdaq.store.identity import Query
 from labdaq.store.keys import ulid_of
 from labdaq.store.states import ScanState
+from labdaq.store.statistics import StoreStatistics
 
 __all__ = ["EmbeddedEngine"]
 
@@ -55,6 +56,7 @@ class EmbeddedEngine:
         self._writers: dict[str, EmbeddedWriter] = {}
         self._logs: weakref.WeakSet[EmbeddedLog] = weakref.WeakSet()
         self._is_closed = False
+        self._nsent = 0
         self._lock = threading.Lock()
         self._syncer: _Syncer | None = None
         try:
@@ -179,7 +181,8 @@ class EmbeddedEngine:
 
     def _release(self, key: str) -> None:
         with self._lock:
-            self._writers.pop(key, None)
+            writer = self._writers.pop(key, None)
+            self._nsent += 0 if writer is None else writer.nsent
         self.catalogue.claim(key, str(self._owner), None)
 
     def _lost_writer(self, key: str) -> str | None:
@@ -215,6 +218,10 @@ class EmbeddedEngine:
             log.close()
 
     # --------------------------------------------------------------------------------------- life
+
+    def statistics(self) -> StoreStatistics:
+        with self._lock:
+            return StoreStatistics(self._nsent + sum(writer.nsent for writer in self._writers.values()))
 
     def wait(self, check: Callable[[], bool], keys: Sequence[str], timeout: float | None) -> bool:
         return self._bell.wait(check, timeout)

@@ -24,7 +24,7 @@ from labdaq.errors import (
 )
 from labdaq.native import disk
 from labdaq.store.embedded.index import BOOT, COMMITTED, DELETED, FIRST, SEALED, SYNCED, Index, Record
-from labdaq.store.embedded.segments import SegmentReader, remove_segments
+from labdaq.store.embedded.segments import SegmentReader, remove_segments, segments_before
 from labdaq.store.encoding import Batch, encoder_of, to_json_text
 from labdaq.store.engine import Extent, StreamRecord
 
@@ -69,9 +69,9 @@ def remove_log(folder: Path) -> None:
 
 
 def trim_log(folder: Path, first: int) -> int:
-    """Give up the batches before the one with a point, and remove the segments which that leaves without use.
+    """Remove the segments that lie before a point, and give up the points in them; how many bytes that freed.
 
-    Returns how many bytes were freed. Points that were read already stay readable.
+    Points that were read already stay readable.
     """
     try:
         index = Index(folder / INDEX, writable=True)
@@ -85,9 +85,14 @@ def trim_log(folder: Path, first: int) -> int:
         if kept < 0:
             return 0
         batch, last = index.record(kept), index.record(count - 1)
-        point, offset = (last.stop, last.end) if first >= last.stop else (batch.start, batch.offset)
-        index.words[FIRST] = max(point, index.words[FIRST])
-        return remove_segments(folder, offset, everything=bool(index.words[SEALED]) and point == last.stop)
+        end = last.end if first >= last.stop else batch.offset
+        doomed, kept_from = segments_before(folder, end, everything=end == last.end and index.words[SEALED] != 0)
+        if not doomed:
+            return 0
+        at = bisect.bisect_left(index.column("offset", count), kept_from)
+        point = index.record(at).start if at < count else last.stop
+        index.words[FIRST] = max(point, index.words[FIRST])  # before they go
+        return remove_segments(doomed)
     except OSError as error:
         raise refusal(error, f"trimming {folder}") from error
     finally:

@@ -76,11 +76,17 @@ class EmbeddedWriter:
         count = sound_count(self._index, folder)
         last = self._index.record(count - 1) if count else Record(0, 0, 0, 0, 0, 0)
         self.length, self._offset = last.stop, last.end
+        self._began_at = self.length
         self._segments = SegmentWriter(folder, self._offset, is_synced=self._sync_s is not None)
         words[COMMITTED] = count
         words[SYNCED] = min(words[SYNCED], count)
         words[FIRST] = min(words[FIRST], last.stop)
         words[BOOT] = BOOT_NUMBER
+
+    @property
+    def nsent(self) -> int:
+        """Points written by this writer."""
+        return self.length - self._began_at
 
     def append(self, payload: Any, count: int) -> None:
         if _forks is not self._forks:

@@ -8,6 +8,7 @@ import bisect
 import contextlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from labdaq.errors import DataError, IndexNoMoreThereError
 from labdaq.native import disk
 from labdaq.native.file_memory import map_file
 
-__all__ = ["SEGMENT_NBYTES", "SegmentReader", "SegmentWriter", "remove_segments", "segments_of"]
+__all__ = ["SEGMENT_NBYTES", "SegmentReader", "SegmentWriter", "remove_segments", "segments_before", "segments_of"]
 
 SEGMENT_NBYTES = 64 * 2**20
 _COPIED_NBYTES = 32 * 1024  # reading so little is quicker than mapping it
@@ -37,16 +38,21 @@ def _offsets_in(folder: Path) -> list[int]:
     return [offset for offset, _path in segments_of(folder)]
 
 
-def remove_segments(folder: Path, end: int, *, everything: bool) -> int:
-    """Remove the segments that lie before an offset; how many bytes that were.
+def segments_before(folder: Path, end: int, *, everything: bool) -> tuple[list[Path], int]:
+    """The segments that lie before an offset, and the offset up to which they go.
 
-    The last one stays, since its writer may still append to it, unless everything is to go.
+    The last one is not among them, since its writer may still append to it, unless ``everything`` is to go.
     """
     segments = segments_of(folder)
-    ends = [offset for offset, _path in segments[1:]]
-    doomed = segments if everything else [s for s, stop in zip(segments, ends, strict=False) if stop <= end]
+    ends = [offset for offset, _path in segments[1:]] + [end]
+    count = len(segments) if everything else sum(stop <= end for stop in ends[:-1])
+    return [path for _offset, path in segments[:count]], ends[count - 1] if count else 0
+
+
+def remove_segments(paths: Sequence[Path]) -> int:
+    """Remove segments; how many bytes that were."""
     freed = 0
-    for _offset, path in doomed:
+    for path in paths:
         with contextlib.suppress(FileNotFoundError):  # somebody else trims, too
             freed += path.stat().st_size
             path.unlink()

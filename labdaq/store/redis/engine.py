@@ -18,8 +18,8 @@ from labdaq.store.redis.log import RedisLog, RedisLogWriter, extent_command, num
 from labdaq.store.redis.outbox import about_of
 from labdaq.store.redis.scripts import LOCATE, TRIM, stream_keys
 from labdaq.store.redis.sender import Sender
-from labdaq.store.redis.statistics import RedisStatistics
 from labdaq.store.states import ScanState
+from labdaq.store.statistics import StoreStatistics
 
 __all__ = ["RedisEngine"]
 
@@ -68,7 +68,7 @@ class RedisEngine:
     def __reduce__(self) -> tuple[Any, ...]:
         return functools.partial(RedisEngine, self._address, patience_s=self._link.patience_s), ()
 
-    def statistics(self) -> RedisStatistics:
+    def statistics(self) -> StoreStatistics:
         """What became of the points that were sent from here."""
         return self._sender.statistics()
 

@@ -17,7 +17,7 @@ from labdaq.store.redis.claim import CLAIM_S, Claim, failure
 from labdaq.store.redis.courier import Courier
 from labdaq.store.redis.link import Link
 from labdaq.store.redis.outbox import Outbox
-from labdaq.store.redis.statistics import RedisStatistics
+from labdaq.store.statistics import StoreStatistics
 
 __all__ = ["Sender"]
 
@@ -115,12 +115,12 @@ class Sender:
             self._boxes.pop(box, None)
             return lost
 
-    def statistics(self) -> RedisStatistics:
+    def statistics(self) -> StoreStatistics:
         """What became of the points so far."""
         with self._lock:
             pending = sum(box.npending for box in self._boxes)
             again = max(0, self._courier.nconnected - 1)
-            return RedisStatistics(self._sent, pending, self._retried, self._lost, again)
+            return StoreStatistics(self._sent, pending, self._lost, self._retried, again)
 
     def check_process(self) -> None:
         """Raises BusyError in a child that was forked: threads and connections stayed with its parent."""

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import stat
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import labdaq.store.embedded.segments as segments
-from labdaq.errors import BusyError, ClosedError, DataError, EndOfStream, ResourceError, StateError
+from labdaq.errors import BusyError, ClosedError, DataError, EndOfStream, LayoutError, ResourceError, StateError
 from labdaq.store import DataStore, JsonStreamEncoder, NumericStreamEncoder
 from labdaq.testing import inventory
 
@@ -439,3 +440,13 @@ def test_a_claim_that_could_not_be_given_back_is_taken_again(store):
         db.execute("PRAGMA query_only = 0")
     store.open_stream(stream.key, write=True).send(2.0)
     assert store.open_stream(stream.key)[:].tolist() == [1, 2]
+
+
+def test_a_store_goes_to_other_processes_as_an_argument(tmp_path):
+    with DataStore(tmp_path / "lab", ["operator"]) as store:
+        scan = store.create_scan({"name": "passed", "number": 1, "data_policy": "none", "operator": "Ada"})
+        with pickle.loads(pickle.dumps(store)) as again:
+            assert again.url == store.url
+            assert again.load_scan(scan.key).operator == "Ada"
+    with DataStore("memory://") as store, pytest.raises(LayoutError, match="memory of this process"):
+        pickle.dumps(store)

@@ -17,7 +17,7 @@ from labdaq.store.identity import Query
 from labdaq.store.keys import new_key
 from labdaq.store.matching import matches
 from labdaq.store.redis import outbox
-from labdaq.store.redis.statistics import RedisStatistics
+from labdaq.store.statistics import StoreStatistics
 from labdaq.testing.redis import redis_server
 from labdaq.testing.stores import StoreTests
 from labdaq.testing.stores.cursors import CursorTests
@@ -158,7 +158,7 @@ def test_a_hundred_streams_need_one_thread(store, new_stream):
     for stream in streams:
         stream.join()
     assert {tuple(stream[:]) for stream in streams} == {tuple(map(float, range(20)))}
-    assert store.engine.statistics() == RedisStatistics(sent=2000, pending=0, retried=0, lost=0, reconnects=0)
+    assert store.engine.statistics() == StoreStatistics(sent=2000, pending=0, retried=0, lost=0, reconnects=0)
 
 
 def test_the_time_of_points_is_kept(store, new_stream):
