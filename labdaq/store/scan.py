@@ -31,8 +31,6 @@ class Scan:
 
     Attributes
     ----------
-    key : str
-    state : ScanState
     info : dict
         What there is to say about it, as JSON. Whoever drives the scan may change it until `prepare`, and again
         until `close`; others see the changes of these two moments.
