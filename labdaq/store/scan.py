@@ -34,7 +34,6 @@ class Scan:
     info : dict
         What there is to say about it, as JSON. Whoever drives the scan may change it until `prepare`, and again
         until `close`; others see the changes of these two moments.
-    streams : dict of str to Stream
 
     Raises
     ------
