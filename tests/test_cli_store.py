@@ -61,6 +61,8 @@ class TestListing:
         assert result.exit_code == 1
         assert "there is no store" in result.output
         assert not (tmp_path / "none").exists()
+        assert call("ls", "-s", f"labdaq://{tmp_path}/none").exit_code == 1
+        assert not (tmp_path / "none").exists()
 
 
 class TestShowing:
@@ -112,7 +114,7 @@ class TestUpkeep:
         (folder / "catalogue.db").write_bytes(b"garbage" * 1000)
         assert call("ls", "-s", folder).exit_code == 1
         output = call("repair", "-s", folder).output
-        assert "made a new catalogue" in output
+        assert "made a new one" in output
         assert "now to labdaq:scan:" in output
         assert "recovered" in call("ls", "-s", folder).output
 
@@ -122,7 +124,7 @@ class TestUpkeep:
     def test_sizes(self, text, nbytes):
         assert _nbytes(text) == nbytes
 
-    @pytest.mark.parametrize("text", ["", "many", "10 GBit", "-1"])
+    @pytest.mark.parametrize("text", ["", "many", "10 GBit", "-1", ".", "1.2.3", "1e400", "KB"])
     def test_no_sizes(self, text):
         with pytest.raises(LayoutError):
             _nbytes(text)

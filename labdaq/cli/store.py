@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labdaq.cli.common import plain_errors, size
-from labdaq.errors import DataError, LayoutError
+from labdaq.errors import LayoutError
 
 if TYPE_CHECKING:
     from labdaq.store import DataStore, Scan
@@ -34,10 +34,7 @@ def _opened(where: str | None) -> Iterator["DataStore"]:
     """The store, which must be there: nobody wants an empty one made by looking."""
     from labdaq.store import DataStore, default_url
 
-    url = where or default_url()
-    if "://" not in url and not (Path(url) / "catalogue.db").is_file():
-        raise LayoutError(f"there is no store in {url}: give its folder with --store, or set LABDAQ_STORE")
-    with DataStore(url) as store:
+    with DataStore(where or default_url(), must_exist=True) as store:
         yield store
 
 
@@ -132,10 +129,10 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "
 
 def _nbytes(text: str) -> int:
     """A size as people write it: 10GB, 500 MiB, 1e9."""
-    found = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([KMGT]?I?)B?\s*", text.upper().replace("E", "e"))
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]{1,2})?)\s*([KMGT]I?)?B?\s*", text.upper().replace("E", "e"))
     if not found:
         raise LayoutError(f"{text!r} is no size: write 10GB, 500MiB or a number of bytes")
-    return int(float(found[1]) * _UNITS[found[2]])
+    return int(float(found[1]) * _UNITS[found[2] or ""])
 
 
 @app.command()
@@ -179,27 +176,18 @@ def repair(where: Where = None) -> None:
     """Put a store right after a crash: end damaged streams, close scans that nobody drives, find lost streams."""
     from labdaq.store import default_url, upkeep
 
-    try:
-        with _opened(where) as store:
-            actions = upkeep.repair(store).actions
-    except DataError as error:
-        folder = (where or default_url()).removeprefix("labdaq://")
-        aside = upkeep.set_aside_catalogue(folder)
-        typer.echo(f"{error}\nmade a new catalogue; the damaged one is {aside}")
-        with _opened_anew(folder) as store:
-            actions = upkeep.repair(store).actions
+    folder = (where or default_url()).removeprefix("labdaq://")
+    if not (Path(folder) / "catalogue.db").is_file():
+        raise LayoutError(f"there is no store in {folder}: give its folder with --store, or set LABDAQ_STORE")
+    store, aside = upkeep.open_damaged(folder)
+    with store:
+        actions = upkeep.repair(store).actions
+    if aside is not None:
+        typer.echo(f"the catalogue could not be read: made a new one, the old one is {aside}")
     for action in actions:
         typer.echo(action)
     if not actions:
         typer.echo("nothing to repair")
-
-
-@contextlib.contextmanager
-def _opened_anew(folder: str) -> Iterator["DataStore"]:
-    from labdaq.store import DataStore
-
-    with DataStore(folder) as store:
-        yield store
 
 
 @app.command()

@@ -277,6 +277,15 @@ class NexusFile(ABC):
                 self._shut()
         discard(self.path)
 
+    def discard(self) -> None:
+        """Take away what was written, instead of completing it; a file that was to be replaced stays as it is.
+
+        Leaving a ``with`` completes the file even when an exception ends it, so that no points are lost. Who wants a
+        whole file or none discards it first. After `close` there is nothing to discard, and nothing happens.
+        """
+        if not self._is_closed:
+            self._give_up()
+
     def close(self) -> None:
         """Complete the file and give it its name. Closing twice is fine."""
         if self._is_closed:

@@ -79,8 +79,14 @@ def check_fields(given: Mapping[str, str], what: str, names: tuple[str, ...]) ->
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raise ResourceError if the file or folder exists and must not be replaced."""
-    if not overwrite and (path.is_file() or path.is_dir()):
+    """Raise ResourceError if no file can have this name, or one has it and must not be replaced."""
+    if "\0" in str(path):
+        raise ResourceError(errno.EINVAL, "the name of a file has no zero bytes", repr(str(path)))
+    try:
+        is_there = path.is_file() or path.is_dir()
+    except OSError as error:
+        raise resource_error(error, path, "looking for the file") from error
+    if is_there and not overwrite:
         raise ResourceError(f"{path} exists: give another name, or overwrite=True to replace it")
 
 

@@ -34,6 +34,8 @@ def map_file(descriptor: int, nbytes: int, *, writable: bool = False) -> memoryv
 class _FileMemory:
     """What arrays over the file keep alive."""
 
+    _address = 0  # for as long as nothing is mapped, whatever ends __init__
+
     def __init__(self, descriptor: int, nbytes: int, writable: bool) -> None:
         self._libc = _libc()
         self._nbytes = nbytes

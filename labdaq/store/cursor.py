@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from labdaq.errors import EndOfStream, LayoutError
+from labdaq.errors import EndOfStream, IndexNoMoreThereError, LayoutError
 from labdaq.store.engine import Extent
-from labdaq.store.stream import Stream, limit_s
+from labdaq.store.exchange.fallback import first_there
+from labdaq.store.stream import Stream
+from labdaq.store.waiting import LOOK_S, limit_s
 
 __all__ = ["Cursor", "CursorGroup"]
-
-LOOK_S = 1.0  # how often one that waits looks whether the writer still lives
 
 
 class Cursor:
@@ -28,6 +28,7 @@ class Cursor:
         self.stream = stream
         self.position = 0
         self.skipped = 0
+        self._refused = -1  # where the last read failed since points were trimmed
 
     def read(
         self, block: bool = True, timeout: float | None = 0, count: int = 0, *, last_only: bool = False
@@ -41,7 +42,8 @@ class Cursor:
         timeout
             For how many seconds at most; 0 or None: for ever.
         count
-            At most so many points; 0: all that there are; negative: pass over all but the last so many.
+            At most so many points; 0: all that there are, which of a long stream may be more than fits in memory;
+            negative: pass over all but the last so many.
         last_only
             The same as ``count=-1``.
 
@@ -59,32 +61,54 @@ class Cursor:
         IndexNoMoreThereError
             Points that were to be read next were trimmed; `skip_trimmed` goes on behind them.
         """
-        count = _checked(count, last_only)
+        return self._read(_checked(count, last_only), block, timeout)
+
+    def read_batches(self, count: int, block: bool = True, timeout: float | None = 0) -> tuple[int, Any]:
+        """Read as `read` does, at least one point: so many, or to the end of the batch in which the last of them is.
+
+        For those who read a long stream piece by piece: points of JSON or of varying shape take as long one by one as
+        their whole batch does.
+        """
+        return self._read(max(1, count), block, timeout, whole=True)
+
+    def _read(self, count: int, block: bool, timeout: float | None, *, whole: bool = False) -> tuple[int, Any]:
         if not _await([self], block, _deadline(timeout)):
             return self.position, []
         extent = self.stream.extent()
         if extent.length <= self.position:
             raise EndOfStream(f"stream {self.stream.name!r} ended after {extent.length} points, and all were read")
-        start, stop, points = self._look(extent, count)
+        start, stop, points = self._look(extent, count, whole=whole)
         self._advance(start, stop)
         return start, points
 
     def _is_ready(self, extent: Extent) -> bool:
         return extent.length > self.position or extent.is_sealed
 
-    def _look(self, extent: Extent, count: int) -> tuple[int, int, Any]:
+    def _look(self, extent: Extent, count: int, *, whole: bool = False) -> tuple[int, int, Any]:
         """What is to be read of an extent in which there is something: from where, to where, and the points."""
         start = self.position if count >= 0 else max(self.position, extent.length + count)
         stop = extent.length if count <= 0 else min(extent.length, start + count)
-        return start, stop, self.stream.points(start, stop, extent)
+        try:
+            points = (self.stream.whole_batches if whole else self.stream.points)(start, stop, extent)
+        except IndexNoMoreThereError:
+            self._refused = start
+            raise
+        return start, start + len(points), points
 
     def _advance(self, start: int, stop: int) -> None:
         self.skipped += start - self.position
         self.position = stop
 
     def skip_trimmed(self) -> int:
-        """Go on at the first point that was not trimmed; how many were passed over."""
-        lost = max(0, self.stream.extent().first - self.position)
+        """Go on at the first point that there is, in the store or in a file; how many were passed over.
+
+        Points that a file should have are passed over, too, if the last `read` could not get them from it.
+        """
+        extent = self.stream.extent()
+        first = first_there(self.stream, extent) if extent.first > self.position else 0
+        if first <= self.position == self._refused:  # a file says that it has them, and does not give them
+            first = extent.first
+        lost = max(0, first - self.position)
         self.position += lost
         self.skipped += lost
         return lost

@@ -156,6 +156,8 @@ class NumericStreamEncoder:
         if array.dtype == self.dtype:
             return array
         if not _RANK.get(array.dtype.kind, 9) <= _RANK.get(self.dtype.kind, -1):
+            if array.size == 0:  # whose dtype nobody chose
+                raise self._misfit(array)
             raise LayoutError(f"this stream holds {self.dtype}, not {array.dtype}")
         with np.errstate(all="ignore"):
             converted = array.astype(self.dtype)
@@ -165,6 +167,8 @@ class NumericStreamEncoder:
         return converted
 
     def _misfit(self, array: Any) -> LayoutError:
+        if array.size == 0:
+            return LayoutError(f"this is empty, of shape {array.shape}: a point of this stream has {self.shape}")
         return LayoutError(f"a point of this stream has shape {self.shape}, a batch one axis more; not {array.shape}")
 
     def decode(self, batches: Sequence[Batch], start: int, stop: int) -> Any:

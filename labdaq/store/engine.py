@@ -172,6 +172,9 @@ class Engine(Protocol):
             It is sealed.
         """
 
+    def lost_owner(self, scan_key: str) -> str | None:
+        """Who was to drive a scan and died; None when there is nobody like that, or nobody can tell."""
+
     def extents(self, logs: Sequence[Log]) -> list[Extent]:
         """The extents of several logs, all of this engine."""
 

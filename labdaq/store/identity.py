@@ -68,6 +68,9 @@ class IdentityModel:
         LayoutError
             A required field is missing, a field is unknown, or a value is neither a text nor a number.
         """
+        given: Any = identity
+        if not isinstance(given, Mapping):
+            raise LayoutError(f"an identity is a mapping with {', '.join(_REQUIRED)}, not {type(given).__name__}")
         missing = [name for name in _REQUIRED if identity.get(name) is None]
         if missing:
             raise LayoutError(f"a scan needs {', '.join(_REQUIRED)}; missing: {', '.join(missing)}")
@@ -92,7 +95,8 @@ class IdentityModel:
         self._check_names(terms)
         if order not in {"oldest", "newest"}:
             raise LayoutError(f"order is {order!r}; it is 'oldest' or 'newest', whichever comes first")
-        if limit is not None and limit < 0:
+        asked: Any = limit
+        if asked is not None and not (isinstance(asked, int) and asked >= 0):
             raise LayoutError(f"limit is {limit}; it is a number of scans, or None")
         exact: dict[str, str | float] = {}
         prefix: dict[str, str] = {}

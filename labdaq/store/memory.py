@@ -217,6 +217,9 @@ class MemoryEngine:
             self._writers.append(log.writer)
             return log.writer
 
+    def lost_owner(self, scan_key: str) -> str | None:
+        return None
+
     def extents(self, logs: Sequence[Log]) -> list[Extent]:
         return [log.extent() for log in logs]
 

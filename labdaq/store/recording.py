@@ -12,6 +12,7 @@ A ring of bytes becomes ``raw``, its bytes one after the other, and ``raw.sequen
 Points of one frame have one index in all streams. Where a writer was killed, the shortest stream counts.
 """
 
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from labdaq.errors import DataError, EndOfDataError, LayoutError, NotFoundError,
 from labdaq.store.encoding import JsonStreamEncoder, NumericStreamEncoder
 from labdaq.store.scan import Scan
 from labdaq.store.stream import Stream
+from labdaq.store.waiting import limit_s
 
 if TYPE_CHECKING:
     from labdaq.ring import Ring
@@ -91,6 +93,8 @@ class Recording:
         self.error: Exception | None = None
         self._guarantee = guarantee
         self._is_stopping = threading.Event()
+        self._ring = ring
+        self._most = 0
         self.streams = self._declare(ring, scan)
         self._reader = self._open(ring)
         self._thread = threading.Thread(target=self._run, name=f"record {name}", daemon=True)
@@ -109,15 +113,15 @@ class Recording:
     def _run(self) -> None:
         try:
             with self._reader:
-                while self._take() or not self._is_stopping.is_set():
+                while (self._take() or not self._is_stopping.is_set()) and not self._is_done():
                     pass
         except EndOfDataError:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, `wait` and `stop` hand it on
             self.error = error
 
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait until the ring has ended and all was kept; how many frames that were.
+    def wait(self, timeout: float | None = 0) -> int:
+        """Wait until the ring has ended and all was kept, 0: for ever; how many frames that were.
 
         Raises
         ------
@@ -126,17 +130,22 @@ class Recording:
         LabdaqError
             What ended it, when that was not the end of the ring.
         """
-        self._thread.join(timeout)
+        self._thread.join(limit_s(timeout))
         if self._thread.is_alive():
             raise WaitTimeoutError(f"{self.name!r} is still being recorded, {self.nframe} frames so far")
         if self.error is not None:
             raise self.error
         return self.nframe
 
-    def stop(self) -> int:
+    def stop(self, timeout: float | None = 0) -> int:
         """Keep what is in the ring now, then end; how many frames were kept. Errors are those of `wait`."""
+        self._most = self.nframe + self._ring.capacity  # the ring does not hold more at this moment
         self._is_stopping.set()
-        return self.wait()
+        return self.wait(timeout)
+
+    def _is_done(self) -> bool:
+        """Whether everything is kept that was in the ring when it was stopped."""
+        return self._is_stopping.is_set() and self.nframe >= self._most
 
     def __enter__(self) -> "Recording":
         return self
@@ -163,7 +172,8 @@ class EventRecording(Recording):
             raise LayoutError(f"a field and a plane of ring {self.name!r} are both called {', '.join(common)}")
         self._fields, self._planes = tuple(kinds), tuple(ring.planes)
         info = {"ring": ring.name}
-        self._batch = max(1, min(_BATCH_NBYTES // max(ring.dtype.itemsize, 1), ring.contiguous))
+        nbytes = max(ring.dtype.itemsize * math.prod(ring.shape), 1)
+        self._batch = max(1, min(_BATCH_NBYTES // nbytes, ring.contiguous))
         return {
             key: scan.create_stream(f"{self.name}.{key}".rstrip("."), NumericStreamEncoder(dtype, shape), info)
             for key, (dtype, shape) in {**kinds, **beside}.items()
@@ -217,7 +227,6 @@ class SequenceRecording(Recording):
         }
 
     def _open(self, ring: "Ring") -> Any:
-        self._ring = ring
         return ring.read(guarantee=self._guarantee)
 
     def _take(self) -> bool:
@@ -244,6 +253,8 @@ class SequenceRecording(Recording):
             try:
                 for span in self._sequence.read(gulp, begin=self._position, timeout=patience_s):
                     self._keep(span)
+                    if self._is_done():
+                        break
             except WaitTimeoutError:
                 if gulp == 1:
                     raise

@@ -1,16 +1,18 @@
 """Scans: one acquisition, with what was said about it, its state, and its streams."""
 
 import copy
+import json
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from labdaq.errors import BusyError, LayoutError, NotFoundError, NoWritePermission, StateError
-from labdaq.store.encoding import Encoder, from_json_text, to_json_text
+from labdaq.store.encoding import Encoder, to_json_text
 from labdaq.store.engine import Engine, ScanRecord, StreamRecord
 from labdaq.store.keys import new_key
 from labdaq.store.states import ScanState
-from labdaq.store.stream import Stream, limit_s
+from labdaq.store.stream import Stream
+from labdaq.store.waiting import patiently
 
 if TYPE_CHECKING:
     from labdaq.files.table import PathLike
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from labdaq.store.exchange.export import Exported
     from labdaq.store.recording import Recording
 
-__all__ = ["Scan"]
+__all__ = ["Scan", "as_json"]
 
 INFO_NBYTES = 2**20  # what is larger is data
 
@@ -114,6 +116,8 @@ class Scan:
         ------
         ScanNotFoundError
             It was deleted.
+        EndOfStream
+            Nothing more will happen: the process that was to drive it died.
         """
         if self._writable:
             raise StateError("this scan is driven here, so it is always up to date; others load it and update")
@@ -124,7 +128,10 @@ class Scan:
         def has_advanced() -> bool:
             return self._engine.load(self.key).state > self.state
 
-        if not has_advanced() and not (block and self._engine.wait(has_advanced, [self.key], limit_s(timeout))):
+        def lost() -> str | None:
+            return self._engine.lost_owner(self.key)
+
+        if not has_advanced() and not (block and patiently(self._engine, has_advanced, [self.key], timeout, lost)):
             return False
         self._show(self._engine.load(self.key))
         return True
@@ -182,11 +189,13 @@ class Scan:
         self._check_writable()
         if self.state == ScanState.CLOSED:
             raise StateError("this scan is closed: it gets no more streams")
+        if type(name) is not str or not 0 < len(name) <= 200 or not name.isprintable():
+            raise LayoutError(f"{name!r} is not the name of a stream: up to 200 characters that can be printed")
         if name in self._streams:
             raise LayoutError(f"this scan has a stream {name!r} already")
-        if not 0 < len(name) <= 200 or not name.isprintable():
-            raise LayoutError(f"{name!r} is not the name of a stream: up to 200 characters that can be printed")
-        _text, plain = _as_json(info or {}, f"the info of stream {name!r}")
+        plain = as_json({} if info is None else info, f"the info of stream {name!r}")
+        if not hasattr(encoder, "to_json"):
+            raise LayoutError(f"{encoder!r} is no encoder: give NumericStreamEncoder(…) or JsonStreamEncoder()")
         record = StreamRecord(new_key("stream"), self.key, name, encoder.to_json(), plain)
         self._engine.declare(record)
         stream = Stream(self._engine, record, writable=True)
@@ -222,7 +231,7 @@ class Scan:
         self._check_writable()
         if self.state == ScanState.CLOSED:
             return
-        _as_json(self.info, "the info of this scan")
+        as_json(self.info, "the info of this scan")
         self._seal()
         self._advance(ScanState.CLOSED)
 
@@ -234,7 +243,7 @@ class Scan:
                 stream.close()
 
     def _advance(self, state: ScanState) -> None:
-        _text, info = _as_json(self.info, "the info of this scan")
+        info = as_json(self.info, "the info of this scan")
         streams = tuple(stream.record for stream in self._streams.values())
         record = ScanRecord(self.key, self.created_ns, self._record.identity, info, state, streams)
         self._engine.advance(record, self.state)
@@ -250,7 +259,7 @@ class Scan:
             raise StateError(f"this scan is {self.state.name}; for this it must be {expected.name}")
 
     def _check_info(self, when: str) -> None:
-        if _as_json(self.info, "the info of this scan")[0] != _as_json(self._record.info, "")[0]:
+        if to_json_text(as_json(self.info, "the info of this scan")) != to_json_text(self._record.info):
             raise StateError(
                 f"the info of this scan was changed before {when}: change it before prepare(), or after stop() and "
                 "before close()"
@@ -270,10 +279,27 @@ class Scan:
         return scan_html(self)
 
 
-def _as_json(info: Mapping[str, Any], what: str) -> tuple[str, dict[str, Any]]:
-    """An info as text, and as it will be read back."""
+def as_json(info: Any, what: str) -> dict[str, Any]:
+    """An info as it will be read back.
+
+    Raises
+    ------
+    LayoutError
+        It is no mapping, JSON cannot hold it, two of its keys become one, or it is larger than 1 MiB.
+    """
+    if not isinstance(info, Mapping):
+        raise LayoutError(f"{what} is {type(info).__name__}; it is a mapping of names to what JSON can hold")
     text = to_json_text(dict(info))
     if len(text.encode(errors="replace")) > INFO_NBYTES:
         raise LayoutError(f"{what} takes {len(text)} characters; it is for up to 1 MiB, put data into streams")
-    plain = from_json_text(text)
-    return text, plain
+    plain: dict[str, Any] = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, what))
+    return plain
+
+
+def _unique(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
+    """A mapping of JSON, if no key stands there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = ", ".join(name for name, _value in pairs)
+        raise LayoutError(f"in {what} two keys become the same text, among {names[:200]}")
+    return found

@@ -13,10 +13,11 @@ from labdaq.store.engine import CATALOGUE, Engine, ScanRecord
 from labdaq.store.identity import IdentityModel
 from labdaq.store.keys import check_key, new_key, tag_order
 from labdaq.store.retention import PROTECT_S, Keeper, TrimReport, check_limits, trim
-from labdaq.store.scan import Scan
+from labdaq.store.scan import Scan, as_json
 from labdaq.store.states import ScanState
 from labdaq.store.statistics import StoreStatistics
-from labdaq.store.stream import Stream, limit_s
+from labdaq.store.stream import Stream
+from labdaq.store.waiting import limit_s
 
 __all__ = ["DataStore", "default_url", "find_scan", "open_scan"]
 
@@ -38,6 +39,8 @@ class DataStore:
         the death of a program they are safe at once. 0: each time, None: never.
     patience_s
         Redis: how long a server that does not answer is waited for, before an error says so.
+    must_exist
+        Embedded: refuse a folder that is no store, instead of making one of it.
     limit_nbytes
         What all points may take: while this store object is open, the oldest are removed to keep within it, as by
         `trim`. None: nothing is removed.
@@ -48,6 +51,8 @@ class DataStore:
     ------
     ResourceError
         The folder cannot be used, the server cannot be reached.
+    NotFoundError
+        There is no store in this folder, and there must be.
 
     Examples
     --------
@@ -71,13 +76,14 @@ class DataStore:
         *,
         sync_s: float | None = 1.0,
         patience_s: float = 10.0,
+        must_exist: bool = False,
         limit_nbytes: int | None = None,
         protect_s: float = PROTECT_S,
     ) -> None:
         own = IdentityModel(identity).fields
         check_limits(limit_nbytes, protect_s)
         self._given = (os.fspath(url), own, sync_s, patience_s)
-        self._engine = _engine_of(os.fspath(url), sync_s, patience_s)
+        self._engine = _engine_of(os.fspath(url), sync_s, patience_s, must_exist)
         try:
             self._model = IdentityModel(self._engine.identity_fields(own))
             self._keeper = None if limit_nbytes is None else Keeper(self._engine, limit_nbytes, protect_s)
@@ -112,7 +118,7 @@ class DataStore:
         LayoutError
             A required field is missing, a field is unknown, a value has the wrong type.
         """
-        given = dict(info or {})
+        given = as_json({} if info is None else info, "the info of this scan")
         record = ScanRecord(new_key("scan"), time.time_ns(), self._model.checked(identity))
         self._engine.add(record)
         scan = Scan(self._engine, record, writable=True)
@@ -310,10 +316,12 @@ def open_scan(which: str = "last", url: str | os.PathLike[str] | None = None) ->
 
     Raises
     ------
+    NotFoundError
+        There is no store.
     NoScanAvailable
-        There is none.
+        There is no such scan in it.
     """
-    return find_scan(DataStore(default_url() if url is None else url), which)
+    return find_scan(DataStore(default_url() if url is None else url, must_exist=True), which)
 
 
 def find_scan(store: DataStore, which: str) -> Scan:
@@ -334,7 +342,7 @@ def find_scan(store: DataStore, which: str) -> Scan:
     return store.load_scan(keys[0])
 
 
-def _engine_of(url: str, sync_s: float | None, patience_s: float) -> Engine:
+def _engine_of(url: str, sync_s: float | None, patience_s: float, must_exist: bool) -> Engine:
     """The engine that a URL asks for."""
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -355,4 +363,4 @@ def _engine_of(url: str, sync_s: float | None, patience_s: float) -> Engine:
         raise LayoutError(f"{url} names a machine; a folder is written labdaq:///{rest}")
     from labdaq.store.embedded.engine import EmbeddedEngine
 
-    return EmbeddedEngine(rest, sync_s=sync_s)
+    return EmbeddedEngine(rest, sync_s=sync_s, must_exist=must_exist)

@@ -1,5 +1,6 @@
 """Streams: points that are only ever appended, read by index or through cursors."""
 
+import contextlib
 import copy
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,28 +10,15 @@ from labdaq.errors import EndOfStream, IndexNoMoreThereError, LayoutError, NoWri
 from labdaq.store.encoding import encoder_of
 from labdaq.store.engine import Engine, Extent, Log, LogWriter, StreamRecord
 from labdaq.store.slicing import one_index, span_of
+from labdaq.store.waiting import limit_s, patiently
 
 if TYPE_CHECKING:
     from labdaq.store.cursor import Cursor
 
-__all__ = ["Stream", "limit_s"]
+__all__ = ["Stream"]
 
-_FOR_EVER_S = 1e9  # longer than anybody waits, shorter than what the system can count
-
-
-def limit_s(timeout: float | None) -> float | None:
-    """A timeout of the store, where 0 means for ever, as None.
-
-    Raises
-    ------
-    LayoutError
-        It is negative, or no number.
-    """
-    if timeout is None or timeout == 0:
-        return None
-    if not timeout > 0:
-        raise LayoutError(f"timeout is {timeout}; it is in seconds, 0 or None waits for ever (block=False not at all)")
-    return min(timeout, _FOR_EVER_S)
+_PIECE_NBYTES = 2**24
+_PIECE_NPOINT = 1000
 
 
 class Stream:
@@ -104,8 +92,14 @@ class Stream:
         return self.log.extent().is_sealed
 
     def wait_seal(self, timeout: float | None = 0) -> bool:
-        """Wait until it is sealed; False when it is not within ``timeout`` seconds (0: for ever)."""
-        return self._engine.wait(self.is_sealed, [self.key], limit_s(timeout))
+        """Wait until it is sealed; False when it is not within ``timeout`` seconds (0: for ever).
+
+        Raises
+        ------
+        EndOfStream
+            Its writer died, and nobody will seal it.
+        """
+        return patiently(self._engine, self.is_sealed, [self.key], timeout, self.log.lost_writer)
 
     def __getitem__(self, index: Any) -> Any:
         extent = self.log.extent()
@@ -143,12 +137,28 @@ class Stream:
 
         return Cursor(self)
 
+    def whole_batches(self, start: int, stop: int, extent: Extent) -> Any:
+        """The points from start to the end of the batch in which stop is, where batches can only be read whole.
+
+        One point of JSON or of varying shape takes as long as all of its batch.
+        """
+        if start >= extent.first and self.encoder.point_nbytes is None:
+            with contextlib.suppress(IndexNoMoreThereError):
+                batches = self.log.read(start, stop)
+                return self.encoder.decode(batches, start, batches[-1].start + batches[-1].npoint)
+        return self.points(start, stop, extent)
+
     def __iter__(self) -> Iterator[Any]:
-        """Point after point, waiting for those to come, until the stream is sealed."""
+        """Point after point, waiting for those to come, until the stream is sealed.
+
+        They are taken 16 MiB at a time; points that differ in size 1000 at a time, but always whole batches.
+        """
+        nbytes = self.encoder.point_nbytes
+        count = _PIECE_NPOINT if nbytes is None else max(1, _PIECE_NBYTES // nbytes)
         cursor = self.cursor()
         while True:
             try:
-                _index, points = cursor.read()
+                _index, points = cursor.read_batches(count)
             except EndOfStream:
                 return
             yield from points
@@ -180,7 +190,11 @@ class Stream:
 
     def send_many(self, points: Sequence[Any]) -> None:
         """Append points given one by one, as one batch; the only way for batches of JSON values."""
-        payload, npoint = self.encoder.encode_many(points)
+        try:
+            listed = list(points)
+        except TypeError:
+            raise LayoutError(f"{points!r} is no sequence of points: send() takes a single one") from None
+        payload, npoint = self.encoder.encode_many(listed)
         with self._lock:
             (self._writer or self._claim()).append(payload, npoint)
 

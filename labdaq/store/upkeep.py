@@ -1,5 +1,6 @@
 """Looking after an embedded store: finding damage, repairing what a crash left."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -11,7 +12,7 @@ from labdaq.errors import DataError, LabdaqError, LayoutError, StateError
 from labdaq.store.embedded.engine import EmbeddedEngine
 from labdaq.store.embedded.index import COMMITTED, FIRST, SEALED, Index
 from labdaq.store.embedded.log import INDEX, is_sound
-from labdaq.store.embedded.segments import SegmentReader
+from labdaq.store.embedded.segments import SegmentReader, segments_of
 from labdaq.store.encoding import encoder_of
 from labdaq.store.engine import ScanRecord, StreamRecord
 from labdaq.store.identity import IdentityModel
@@ -19,7 +20,7 @@ from labdaq.store.keys import check_key, created_ns, ulid_of
 from labdaq.store.states import ScanState
 from labdaq.store.store import DataStore
 
-__all__ = ["RepairReport", "StreamReport", "repair", "set_aside_catalogue", "verify"]
+__all__ = ["RepairReport", "StreamReport", "open_damaged", "repair", "verify"]
 
 
 @dataclass(frozen=True)
@@ -83,40 +84,73 @@ class RepairReport:
 
 
 def repair(store: DataStore) -> RepairReport:
-    """Put an embedded store right after a crash: nothing that can be read is lost.
+    """Put an embedded store right after a crash.
 
-    - A stream with damage ends before the first batch that is not whole.
+    - A stream with damage ends before the first batch that is not whole. What lies behind stays in its files.
     - Streams that nobody writes any more, in scans that nobody drives any more, are sealed; these scans are closed,
       with ``end_reason`` in their info.
-    - Files of streams that no scan knows get a scan of their own, named ``recovered``; empty ones are removed.
+    - Files of streams that no scan knows are noted under the scan that they name; if that is gone, too, it is made
+      again under the name ``recovered``. Only what has no points is removed.
 
-    What living processes write is left alone.
+    What living processes write is left alone, and so is what cannot be read: the report says why.
     """
     engine = _embedded(store)
     report = RepairReport()
     for stream in engine.catalogue.streams():
-        _cut(engine, stream, report)
+        with _noted(report, f"stream {stream.name!r} ({stream.key})"):
+            _cut(engine, stream, report)
     for key, owner in engine.catalogue.owners():
-        if not engine.is_driven(owner):
-            _close(engine, key, report)
+        with _noted(report, f"scan {key}"):
+            if not engine.is_driven(owner):
+                _close(engine, key, report)
+    found = sorted((engine.folder / "streams").iterdir())  # before the catalogue is asked: new ones are in both
     known = {ulid_of(stream.key) for stream in engine.catalogue.streams()}
-    strangers = [path for path in sorted((engine.folder / "streams").iterdir()) if path.name not in known]
-    for scan_key in sorted({_adopt(engine, folder, report) or "" for folder in strangers} - {""}):
-        if engine.load(scan_key).state != ScanState.CLOSED:
-            _close(engine, scan_key, report)
+    adopted = set()
+    for folder in found:
+        if folder.name not in known:
+            with _noted(report, str(folder)):
+                adopted.add(_adopt(engine, folder, report))
+    for scan_key in sorted(adopted - {""}):
+        with _noted(report, f"scan {scan_key}"):
+            if engine.load(scan_key).state != ScanState.CLOSED:
+                _close(engine, scan_key, report)
     return report
 
 
-def set_aside_catalogue(folder: str | os.PathLike[str]) -> Path:
-    """Rename a catalogue that is beyond reading: a new one is made, and `repair` fills it from the streams' files.
+@contextlib.contextmanager
+def _noted(report: RepairReport, what: str) -> Iterator[None]:
+    """Whatever is wrong with one thing keeps nobody from looking at the next."""
+    try:
+        yield
+    except (LabdaqError, OSError) as error:
+        report.actions.append(f"{what} was left alone: {error}")
 
-    What was said about scans is lost with it.
+
+def open_damaged(folder: str | os.PathLike[str]) -> tuple[DataStore, Path | None]:
+    """Open a store, with a new catalogue if the old one is beyond reading; and where the old one is then.
+
+    `repair` fills the new one from the files of the streams. What was said about scans is in the old one, which
+    stays as it is.
+
+    Raises
+    ------
+    ResourceError
+        It can be read, but not by this version, or the system refuses.
     """
-    damaged = Path(folder) / "catalogue.db"
-    aside = damaged.with_name(f"catalogue.db.damaged-{time.time_ns()}")
-    damaged.rename(aside)
-    for journal in ("catalogue.db-wal", "catalogue.db-shm"):
-        damaged.with_name(journal).unlink(missing_ok=True)
+    try:
+        return DataStore(folder), None
+    except DataError:
+        aside = _set_aside(Path(folder) / "catalogue.db")
+        return DataStore(folder), aside
+
+
+def _set_aside(catalogue: Path) -> Path:
+    """Rename a catalogue together with its journals, which belong to it."""
+    aside = catalogue.with_name(f"catalogue.db.damaged-{time.time_ns()}")
+    catalogue.rename(aside)
+    for journal in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            catalogue.with_name(catalogue.name + journal).rename(aside.with_name(aside.name + journal))
     return aside
 
 
@@ -126,11 +160,7 @@ def _cut(engine: EmbeddedEngine, stream: StreamRecord, report: RepairReport) -> 
     found = _verify_stream(folder, stream)
     if not found.problems or engine.is_written(stream.key):
         return
-    try:
-        index = Index(folder / INDEX, writable=True)
-    except (OSError, DataError):
-        report.actions.append(f"stream {stream.name!r} ({stream.key}) is beyond repair: its index is gone")
-        return
+    index = Index(folder / INDEX, writable=True)
     reader = SegmentReader(folder)
     try:
         count, good = index.words[COMMITTED], 0
@@ -170,40 +200,49 @@ def _close(engine: EmbeddedEngine, key: str, report: RepairReport) -> None:
     report.actions.append(f"scan {record.identity['name']!r} ({key}) was {record.state.name}: now closed")
 
 
-def _adopt(engine: EmbeddedEngine, folder: Path, report: RepairReport) -> str | None:
-    """Note the files of a stream that no scan knows under the scan that they name; its key."""
-    try:
-        index = Index(folder / INDEX)
-    except (OSError, DataError):
-        shutil.rmtree(folder, ignore_errors=True)
-        report.actions.append(f"removed {folder}: it held no stream")
-        return None
-    try:
-        described, is_empty = index.describe(), index.words[COMMITTED] == 0
-        key, scan_key = check_key(described["key"], "stream"), check_key(described["scan"], "scan")
-        info = dict(described.get("info", {}))
-        stream = StreamRecord(key, scan_key, str(described["name"]), dict(described["encoding"]), info)
-        encoder_of(stream.encoding)
-    except (KeyError, TypeError, ValueError) as error:
-        report.actions.append(f"{folder} does not say what it holds ({error}): left alone")
-        return None
-    finally:
-        index.close()
-    if is_empty or ulid_of(key) != folder.name:
-        shutil.rmtree(folder, ignore_errors=True)
-        report.actions.append(f"removed {folder}: its stream {stream.name!r} had no points")
-        return None
-    _note(engine, stream)
-    report.actions.append(f"stream {stream.name!r} ({key}) was known to no scan: now to {scan_key}")
-    return scan_key
-
-
-def _note(engine: EmbeddedEngine, stream: StreamRecord) -> None:
-    """Put a stream into the catalogue, and its scan, if that is not there."""
+def _adopt(engine: EmbeddedEngine, folder: Path, report: RepairReport) -> str:
+    """Note the files of a stream that no scan knows under the scan that they name; its key, or nothing."""
+    stream, npoint = _described(folder)
+    nbytes = sum(path.stat().st_size for _offset, path in segments_of(folder))
+    if stream is None or (npoint == 0 and nbytes == 0):
+        if nbytes:
+            report.actions.append(f"{folder} does not say what its {nbytes} bytes are: left alone")
+        elif engine.catalogue.unless_known(f"labdaq:stream:{folder.name}", lambda: shutil.rmtree(folder)):
+            report.actions.append(f"removed {folder}: it held no points")
+        return ""
+    if ulid_of(stream.key) != folder.name:
+        report.actions.append(f"{folder} holds the stream {stream.key}: left alone, rename the folder")
+        return ""
     if not engine.states([stream.scan_key]):
         identity = IdentityModel().checked({"name": "recovered", "number": 0, "data_policy": "unknown"})
         engine.add(ScanRecord(stream.scan_key, created_ns(stream.scan_key), identity))
     engine.catalogue.declare(stream)
+    report.actions.append(f"stream {stream.name!r} ({stream.key}) was known to no scan: now to {stream.scan_key}")
+    return stream.scan_key
+
+
+def _described(folder: Path) -> tuple[StreamRecord | None, int]:
+    """What a folder says that it holds, and how many batches; nothing when it does not say so.
+
+    Raises
+    ------
+    OSError
+        The system does not let one look.
+    """
+    try:
+        index = Index(folder / INDEX)
+    except (FileNotFoundError, DataError):
+        return None, 0
+    try:
+        told = index.describe()
+        key, scan_key = check_key(told["key"], "stream"), check_key(told["scan"], "scan")
+        record = StreamRecord(key, scan_key, str(told["name"]), dict(told["encoding"]), dict(told.get("info", {})))
+        encoder_of(record.encoding)
+        return record, index.words[COMMITTED]
+    except (KeyError, TypeError, ValueError):
+        return None, 0
+    finally:
+        index.close()
 
 
 def _embedded(store: DataStore) -> EmbeddedEngine:

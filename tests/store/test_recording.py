@@ -135,6 +135,28 @@ class TestEvents:
             for i in range(20):  # and lets go of the ring
                 writer.put(i, timeout=5)
 
+    @pytest.mark.parametrize("guarantee", [True, False])
+    def test_it_stops_while_the_ring_goes_on(self, scan, guarantee):
+        go_on = threading.Event()
+        with labdaq.Ring("n", dtype="i8", capacity=16) as ring:
+
+            def write():
+                with ring.writer() as writer:
+                    while not go_on.wait(1e-4):
+                        writer.put(1, timeout=5)
+
+            thread = threading.Thread(target=write)
+            recording = record(ring, scan, guarantee=guarantee)
+            thread.start()
+            wait_until(lambda: recording.nframe > 100)
+            assert recording.stop(timeout=10) > 100
+            go_on.set()
+            thread.join()
+
+    def test_batches_are_bounded_by_their_bytes(self, scan):
+        with labdaq.Ring("n", dtype="f4", shape=(4000,), capacity=256) as ring, record(ring, scan) as recording:
+            assert recording._batch == 2**20 // 16_000
+
     def test_waiting_has_an_end(self, scan):
         with labdaq.Ring("n", dtype="i8", capacity=4) as ring, record(ring, scan) as recording:
             with pytest.raises(WaitTimeoutError, match="still being recorded"):
@@ -202,6 +224,27 @@ class TestSequences:
             assert recording.stop() == len(sent)
         assert np.array_equal(scan.streams["adc"][:], sent)
         assert json.loads(json.dumps(scan.streams["adc.sequences"][0]))["end"] == len(sent)
+
+    def test_it_stops_while_a_sequence_goes_on(self, scan):
+        go_on = threading.Event()
+        with labdaq.Ring("adc") as ring:
+            ring.resize(64, 256)
+
+            def write():
+                with ring.begin_writing() as writer, writer.begin_sequence("endless") as sequence:
+                    while not go_on.wait(1e-4):
+                        with sequence.reserve(64, timeout=5) as span:
+                            span.data[...] = 1
+
+            recording = record(ring, scan)
+            thread = threading.Thread(target=write)
+            thread.start()
+            wait_until(lambda: recording.nframe > 1000)
+            kept = recording.stop(timeout=10)
+            go_on.set()
+            thread.join()
+        assert scan.streams["adc"][:].tolist() == [1] * kept
+        assert scan.streams["adc.sequences"][0]["end"] == kept
 
     def test_other_streams_are_no_sequences(self, scan):
         with pytest.raises(NotFoundError, match="no sequences"):

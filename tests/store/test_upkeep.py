@@ -1,15 +1,18 @@
 """Looking after a store: room, damage, and what a crash left."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
 
-from labdaq.errors import DataError, LayoutError
+from labdaq.errors import DataError, LayoutError, ResourceError
 from labdaq.store import DataStore, JsonStreamEncoder, NumericStreamEncoder, ScanState, upkeep
 from labdaq.store.embedded import segments
 
@@ -122,9 +125,9 @@ class TestRepairing:
         (path / "catalogue.db").write_bytes(b"garbage" * 1000)
         with pytest.raises(DataError, match="repair"):
             DataStore(path)
-        aside = upkeep.set_aside_catalogue(path)
+        store, aside = upkeep.open_damaged(path)
         assert aside.read_bytes().startswith(b"garbage")
-        with DataStore(path) as store:
+        with store:
             actions = upkeep.repair(store).actions
             assert any("known to no scan" in action for action in actions)
             found = {store.load_scan(key).key: store.load_scan(key) for key in store.search_existing_scans()[1]}
@@ -140,7 +143,7 @@ class TestRepairing:
         stranger = store.engine.folder / "streams" / "01HCYP7ARJ4NSG9VGPGDX6SN2X"
         stranger.mkdir()
         (stranger / "index").write_bytes(b"no index")
-        assert "held no stream" in upkeep.repair(store).actions[0]
+        assert "held no points" in upkeep.repair(store).actions[0]
         assert not stranger.exists()
 
 
@@ -169,3 +172,104 @@ def test_json_streams_survive_too(tmp_path, store):
     scan.close()
     assert [r.problems for r in upkeep.verify(store)] == [()]
     assert tmp_path.exists()
+
+
+class TestRepairingLosesNothing:
+    def lose_catalogue(self, path):
+        for file in path.glob("catalogue.db*"):
+            file.unlink()
+
+    def test_points_stay_when_their_index_cannot_be_read(self, tmp_path):
+        path = tmp_path / "lab"
+        with DataStore(path) as store:
+            folder = store.engine.folder_of(taken(store, 1).streams["x"].key)
+        self.lose_catalogue(path)
+        (folder / "index").write_bytes(b"??" + (folder / "index").read_bytes()[2:])
+        with DataStore(path) as store:
+            (action,) = upkeep.repair(store).actions
+        assert "320000 bytes" in action
+        assert "left alone" in action
+        assert sum(file.stat().st_size for file in folder.glob("data.*")) == 320_000
+
+    def test_points_stay_when_the_system_refuses(self, tmp_path, monkeypatch):
+        path = tmp_path / "lab"
+        with DataStore(path) as store:
+            scan = taken(store, 1)
+        self.lose_catalogue(path)
+
+        def refuse(self, path, **how):
+            raise OSError(24, "Too many open files")
+
+        with DataStore(path) as store:
+            with monkeypatch.context() as patch:
+                patch.setattr("labdaq.store.upkeep.Index.__init__", refuse)
+                (action,) = upkeep.repair(store).actions
+            assert "Too many open files" in action
+            upkeep.repair(store)
+            assert len(store.load_scan(scan.key).streams["x"]) == 4000
+
+    def test_streams_that_are_just_made_are_left_alone(self, tmp_path):
+        errors, done = [], threading.Event()
+
+        def produce():
+            try:
+                with DataStore(tmp_path / "lab", sync_s=None) as store:
+                    for number in range(40):
+                        assert len(taken(store, number, 100).streams["x"]) == 100
+            except Exception as error:  # noqa: BLE001
+                errors.append(error)
+            finally:
+                done.set()
+
+        with DataStore(tmp_path / "lab") as store:
+            producer = threading.Thread(target=produce)
+            producer.start()
+            actions = []
+            while not done.is_set():
+                actions += upkeep.repair(store).actions
+            producer.join()
+            assert errors == []
+            assert actions == []
+            assert len(store.search_existing_scans()[1]) == 40
+            assert [report.problems for report in upkeep.verify(store)] == [()] * 40
+
+    def test_a_newer_store_is_not_touched(self, tmp_path):
+        path = tmp_path / "lab"
+        with DataStore(path) as store:
+            taken(store, 1, 100)
+        with contextlib.closing(sqlite3.connect(path / "catalogue.db")) as db, db:
+            db.execute("UPDATE meta SET value = 99 WHERE name = 'version'")
+        with pytest.raises(ResourceError, match="version 99"):
+            upkeep.open_damaged(path)
+        assert not list(path.glob("catalogue.db.damaged*"))
+
+    def test_one_odd_row_is_told_and_the_others_are_repaired(self, tmp_path, store):
+        killed(tmp_path / "lab")
+        odd = taken(store, 1, 100, close=False)
+        with store.engine.catalogue.transaction() as db:
+            db.execute("UPDATE scans SET owner = 'xx' WHERE key = ?", (odd.key,))
+        actions = upkeep.repair(store).actions
+        assert any("now closed" in action for action in actions)
+        assert any("left alone" in action and "'xx'" in action for action in actions)
+
+    def test_what_was_not_yet_moved_into_the_catalogue_goes_along(self, tmp_path):
+        path = tmp_path / "lab"
+        killed(path)  # leaves a journal behind
+        journal = (path / "catalogue.db-wal").read_bytes()
+        assert journal
+        aside = upkeep._set_aside(path / "catalogue.db")
+        assert aside.with_name(aside.name + "-wal").read_bytes() == journal
+        with contextlib.closing(sqlite3.connect(aside)) as db:  # and together they can be read
+            assert db.execute("SELECT count(*) FROM scans").fetchone() == (1,)
+
+
+def test_a_key_from_elsewhere_is_no_path(tmp_path, store):
+    scan = taken(store, 1, 100)
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").write_text("data")
+    with store.engine.catalogue.transaction() as db:
+        db.execute("UPDATE streams SET key = ?", (f"labdaq:stream:{victim}",))
+    with pytest.raises(DataError, match="not the key of a stream"):
+        store.delete_scan(scan.key)
+    assert (victim / "precious").read_text() == "data"

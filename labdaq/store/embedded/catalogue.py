@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,10 @@ class Catalogue:
         db.execute("INSERT OR IGNORE INTO meta VALUES('version', ?)", (VERSION,))
         (version,) = db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
         if version != VERSION:
-            raise DataError(f"{self.path} was written in version {version} of its layout; this reads {VERSION}")
+            raise ResourceError(
+                f"{self.path} was written in version {version} of its layout, and this labdaq reads version {VERSION}: "
+                "use the one that made it"
+            )
 
     def _connect(self) -> sqlite3.Connection:
         if self._is_closed:
@@ -290,17 +293,18 @@ class Catalogue:
         with self.reading() as db:
             return self._last_tag(db), [key for (key,) in db.execute(text, (*values, limit))]
 
-    def remove(self, key: str) -> list[str]:
-        """Remove a scan; the keys of its streams."""
+    def remove(self, key: str, remove_files: Callable[[str], None]) -> None:
+        """Remove a scan, and the files of its streams, of which the keys are given; nobody adopts them meanwhile."""
         with self.transaction() as db:
             streams = db.execute(f"{_STREAM} WHERE c.key = ?", (key,)).fetchall()
             db.execute("DELETE FROM scans WHERE key = ?", (key,))
-        return [row[0] for row in streams]
+            for row in streams:
+                remove_files(row[0])
 
     # ------------------------------------------------------------------------------------ streams
 
-    def declare(self, stream: StreamRecord) -> None:
-        """Keep a stream that is not announced yet."""
+    def declare(self, stream: StreamRecord, make_files: Callable[[], None] = lambda: None) -> None:
+        """Keep a stream that is not announced yet, and make its files; for others both happen at once."""
         with self.transaction() as db:
             row = db.execute("SELECT number FROM scans WHERE key = ?", (stream.scan_key,)).fetchone()
             if row is None:
@@ -309,6 +313,15 @@ class Catalogue:
                 "INSERT INTO streams(key, scan, name, encoding, info) VALUES(?, ?, ?, ?, ?)",
                 (stream.key, row[0], stream.name, _dump(stream.encoding), _dump(stream.info)),
             )
+            make_files()
+
+    def unless_known(self, key: str, action: Callable[[], None]) -> bool:
+        """Do something to files which belong to no stream, while nobody can declare one; whether it was done."""
+        with self.transaction() as db:
+            is_known = db.execute("SELECT 1 FROM streams WHERE key = ?", (key,)).fetchone() is not None
+            if not is_known:
+                action()
+        return not is_known
 
     def find_stream(self, key: str) -> StreamRecord:
         """A stream by its key."""
@@ -334,6 +347,12 @@ class Catalogue:
         with self.transaction() as db:
             changed = db.execute("UPDATE streams SET writer = ? WHERE key = ? AND writer IS ?", (writer, key, expected))
             return changed.rowcount == 1
+
+    def owner(self, scan_key: str) -> tuple[str, ScanState] | None:
+        """Who made a scan, and its state; None when there is no such scan."""
+        with self.reading() as db:
+            row = db.execute("SELECT owner, state FROM scans WHERE key = ?", (scan_key,)).fetchone()
+        return (row[0], ScanState(row[1])) if row else None
 
     def owners(self) -> list[tuple[str, str]]:
         """Keys of the scans that are not closed, and who made them."""

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from labdaq.errors import BusyError, ClosedError, DataError, LayoutError, ResourceError
+from labdaq.errors import BusyError, ClosedError, DataError, LayoutError, NotFoundError, ResourceError
 from labdaq.native.process import Identity, is_alive, this_process
 from labdaq.store.embedded.bell import Bell
 from labdaq.store.embedded.catalogue import Catalogue
@@ -28,7 +28,7 @@ from labdaq.store.embedded.log_writer import EmbeddedWriter
 from labdaq.store.embedded.segments import segments_of
 from labdaq.store.engine import Extent, Log, ScanRecord, StreamRecord
 from labdaq.store.identity import Query
-from labdaq.store.keys import ulid_of
+from labdaq.store.keys import check_key, ulid_of
 from labdaq.store.states import ScanState
 from labdaq.store.statistics import StoreStatistics
 
@@ -44,13 +44,17 @@ class EmbeddedEngine:
         The folder, which is made if it is not there.
     sync_s
         How often points are forced to the disk; 0: each time, None: never.
+    must_exist
+        Make no store where there is none.
     """
 
-    def __init__(self, path: str, *, sync_s: float | None = 1.0) -> None:
+    def __init__(self, path: str, *, sync_s: float | None = 1.0, must_exist: bool = False) -> None:
         if sync_s is not None and not sync_s >= 0:
             raise LayoutError(f"sync_s is {sync_s}; it is in seconds, 0 for each time, None for never")
         self.folder = Path(path).expanduser().absolute()
         self.url = f"labdaq://{self.folder.as_posix()}"
+        if must_exist and not (self.folder / "catalogue.db").is_file():
+            raise NotFoundError(f"there is no store in {self.folder}: give its folder, or set LABDAQ_STORE")
         self._sync_s = sync_s
         self._me = _Owner()
         self._writers: dict[str, EmbeddedWriter] = {}
@@ -58,6 +62,7 @@ class EmbeddedEngine:
         self._is_closed = False
         self._nsent = 0
         self._lock = threading.Lock()
+        self._claiming = threading.Lock()
         self._syncer: _Syncer | None = None
         try:
             strangers = _make_folder(self.folder)
@@ -85,8 +90,8 @@ class EmbeddedEngine:
             self._writers, self._syncer = {}, None
 
     def folder_of(self, stream_key: str) -> Path:
-        """Where the points of a stream are."""
-        return self.folder / "streams" / ulid_of(stream_key)
+        """Where the points of a stream are. Raises DataError when this is no key, whoever wrote it down."""
+        return self.folder / "streams" / ulid_of(check_key(stream_key, "stream"))
 
     def identity_fields(self, own: Sequence[str]) -> tuple[str, ...]:
         return self.catalogue.identity_fields(own)
@@ -105,12 +110,17 @@ class EmbeddedEngine:
         return self.catalogue.find_stream(key)
 
     def declare(self, stream: StreamRecord) -> None:
-        folder = self.folder_of(stream.key)
-        create_log(folder, stream)
+        folder, made = self.folder_of(stream.key), []
+
+        def make() -> None:
+            create_log(folder, stream)
+            made.append(folder)
+
         try:
-            self.catalogue.declare(stream)
+            self.catalogue.declare(stream, make)
         except BaseException:
-            remove_log(folder)
+            if made:
+                remove_log(folder)
             raise
 
     def advance(self, record: ScanRecord, before: ScanState) -> None:
@@ -133,14 +143,13 @@ class EmbeddedEngine:
         return self.catalogue.search(query)
 
     def remove(self, key: str) -> None:
-        for stream in self.catalogue.remove(key):
-            remove_log(self.folder_of(stream))
+        self.catalogue.remove(key, lambda stream: remove_log(self.folder_of(stream)))
         self._bell.ring()
 
     # ------------------------------------------------------------------------------------ streams
 
     def open_log(self, stream: StreamRecord) -> Log:
-        log = EmbeddedLog(self.folder_of(stream.key), stream, lambda: self._lost_writer(stream.key))
+        log = EmbeddedLog(self.folder_of(stream.key), stream, lambda: self._lost_writer(stream))
         with self._lock:
             if not self._is_closed:
                 self._logs.add(log)
@@ -149,6 +158,10 @@ class EmbeddedEngine:
         raise ClosedError("this store was closed")
 
     def open_writer(self, stream: StreamRecord) -> EmbeddedWriter:
+        with self._claiming:  # between claim and entry here, another thread would take the claim for a left-over
+            return self._open_writer(stream)
+
+    def _open_writer(self, stream: StreamRecord) -> EmbeddedWriter:
         self._claim(stream)
         try:
             writer = EmbeddedWriter(
@@ -161,7 +174,7 @@ class EmbeddedEngine:
             is_closed = self._is_closed
             self._writers[stream.key] = writer
             if not is_closed and self._sync_s and self._syncer is None:
-                self._syncer = _Syncer(self._sync_s, self._open_writers)
+                self._syncer = _Syncer(self._sync_s, weakref.WeakMethod(self._open_writers))
         if is_closed:
             writer.close()
             raise ClosedError("this store was closed")
@@ -185,10 +198,20 @@ class EmbeddedEngine:
             self._nsent += 0 if writer is None else writer.nsent
         self.catalogue.claim(key, str(self._owner), None)
 
-    def _lost_writer(self, key: str) -> str | None:
-        known = self.catalogue.writer(key)
-        owner = None if known is None else _Owner.parse(known)
-        return owner.describe() if owner is not None and not owner.is_alive() else None
+    def _lost_writer(self, stream: StreamRecord) -> str | None:
+        """Who wrote a stream and died; of one that nobody has begun to write, who was to drive its scan."""
+        known = self.catalogue.writer(stream.key)
+        if known is None:
+            return self.lost_owner(stream.scan_key)
+        owner = _Owner.parse(known)
+        return None if owner.is_alive() else owner.describe()
+
+    def lost_owner(self, scan_key: str) -> str | None:
+        found = self.catalogue.owner(scan_key)
+        if found is None or found[1] == ScanState.CLOSED:
+            return None
+        owner = _Owner.parse(found[0])
+        return None if owner.is_alive() else owner.describe()
 
     def is_written(self, stream_key: str) -> bool:
         """Whether a living process writes a stream."""
@@ -277,23 +300,31 @@ class _Owner:
 
 
 class _Syncer:
-    """The one thread of an engine: forces what was written to the disk, every so many seconds."""
+    """The one thread of an engine: forces what was written to the disk, every so many seconds.
 
-    def __init__(self, period_s: float, writers: Callable[[], list[EmbeddedWriter]]) -> None:
+    It ends with the engine, which it does not keep alive.
+    """
+
+    def __init__(self, period_s: float, writers: "weakref.WeakMethod[Callable[[], list[EmbeddedWriter]]]") -> None:
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(period_s, writers), name="labdaq-store-sync", daemon=True
         )
         self._thread.start()
 
-    def _run(self, period_s: float, writers: Callable[[], list[EmbeddedWriter]]) -> None:
+    def _run(self, period_s: float, writers: "weakref.WeakMethod[Callable[[], list[EmbeddedWriter]]]") -> None:
         while not self._stop.wait(period_s):
-            for writer in writers():
+            open_writers = writers()
+            if open_writers is None:
+                return
+            for writer in open_writers():
                 writer.sync()
+            del open_writers
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join()
+        if threading.current_thread() is not self._thread:  # which may have been the last to know the engine
+            self._thread.join()
 
 
 def _make_folder(folder: Path) -> int:

@@ -8,16 +8,17 @@ Times of events are those of the stream ``<name>.timestamp_ns`` beside it, or ``
 all events of a page bear the time when the last of them was in the store.
 
 Everything is plain JSON: a complex number is ``[real, imaginary]``, a time is ISO 8601, a point of a JSON stream is
-its text.
+its text. NaN and the infinities, which JSON does not have, are null, in points and in infos.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from labdaq.errors import LayoutError
-from labdaq.store.encoding import to_json_text
+from labdaq.store.encoding import from_json_text, to_json_text
 from labdaq.store.exchange.selection import Selected, about, is_scalar, pieces, select, unit_of
 from labdaq.store.exchange.times import ended_ns, written_ns
 from labdaq.store.keys import created_ns, ulid_of
@@ -85,7 +86,7 @@ def documents(scan: "Scan", *, skip_trimmed: bool = False) -> Iterator[Document]
 
 def _start(scan: "Scan") -> dict[str, Any]:
     told = about(scan)
-    info = told.pop("info")
+    info = _strict(from_json_text(to_json_text(told.pop("info"))))
     named = {"data_session": told.get("session"), "project": told.get("proposal")}
     return {
         "uid": ulid_of(scan.key),
@@ -193,17 +194,37 @@ def _clocks(group: list[Selected]) -> dict[str, str]:
 def _plain(points: Any) -> list[Any]:
     """Points as JSON has them."""
     if isinstance(points, list):
-        return [_plain(point) if isinstance(point, np.ndarray) else to_json_text(point) for point in points]
+        return [_plain(point) if isinstance(point, np.ndarray) else to_json_text(_strict(point)) for point in points]
     if points.dtype.kind == "c":
         points = np.stack([points.real, points.imag], -1)
     elif points.dtype.kind == "M":
         points = np.datetime_as_string(points)
     elif points.dtype.kind == "m":
         points = points.astype(np.int64)
-    values = points.tolist()
+    values = (_finite(points) if points.dtype.kind == "f" else points).tolist()
     if not isinstance(values, list):
         raise LayoutError(f"{points!r} is no list of points")
     return values
+
+
+def _finite(points: Any) -> Any:
+    """Real numbers as those of Python, with None for those that JSON does not have."""
+    with np.errstate(over="ignore"):
+        points = points.astype(float)
+    if (is_finite := np.isfinite(points)).all():
+        return points
+    points = points.astype(object)
+    points[~is_finite] = None
+    return points
+
+
+def _strict(value: Any) -> Any:
+    """What was JSON for us as JSON for everybody: with None for NaN and infinities."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _strict(inner) for key, inner in value.items()}
+    return [_strict(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _stop(scan: "Scan", numbers: dict[str, int]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labdaq.errors import LayoutError, ResourceError, StateError
-from labdaq.files import Hdf5File, ZarrFile
+from labdaq.files import Hdf5File, NexusFile, ZarrFile
 from labdaq.files.place import discard, part_of, put_in_place
 from labdaq.files.table import PathLike, check_free, resource_error
 from labdaq.store.exchange.fallback import FILES
@@ -113,8 +113,8 @@ def export(
     if kind in _TABLES:
         selected = _rows(selected, kind, shortest)
     _check_fits(selected, kind)
-    with _in_place(target, kind, overwrite=overwrite) as part:
-        places = _WRITERS[kind](scan, part, selected)
+    with _all_or_nothing(target, kind, overwrite=overwrite):
+        places = _WRITERS[kind](scan, target, selected, overwrite)
     done = Exported(target, kind, {s.name: s.npoint for s in selected}, {s.name: s.start for s in selected}, places)
     if attach:
         _attach(scan, done)
@@ -174,17 +174,15 @@ def _rows(selected: list[Selected], kind: str, shortest: bool) -> list[Selected]
 
 
 @contextlib.contextmanager
-def _in_place(path: Path, kind: str, *, overwrite: bool) -> Iterator[Path]:
-    """Where to write it; it is moved to its place when all went well, and else taken away."""
+def _all_or_nothing(path: Path, kind: str, *, overwrite: bool) -> Iterator[None]:
+    """Look whether a file may be made here; if that fails later, nothing is left of it."""
     check_free(path, overwrite=overwrite)
     if path.is_dir() and not (kind == "Zarr" and any((path / name).is_file() for name in ("zarr.json", ".zgroup"))):
         raise ResourceError(f"{path} is a folder, which is not replaced")
     if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
         raise ResourceError(f"{path.absolute().parent} is no folder in which files may be made")
     try:
-        discard(path)
-        yield part_of(path)
-        put_in_place(path, overwrite=overwrite)
+        yield
     except BaseException as error:
         discard(path)
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ResourceError):
@@ -215,14 +213,35 @@ def _attach(scan: "Scan", done: Exported) -> None:
 # ---- the formats
 
 
-def _write_hdf5(scan: "Scan", part: Path, selected: list[Selected]) -> dict[str, str]:
-    with Hdf5File(part) as file:
-        return write_tree(scan, file, selected)
+Writer = Callable[["Scan", Path, list[Selected], bool], dict[str, str]]
 
 
-def _write_zarr(scan: "Scan", part: Path, selected: list[Selected]) -> dict[str, str]:
-    with ZarrFile(part) as file:
-        return write_tree(scan, file, selected)
+def _tree(kind: type[NexusFile]) -> Writer:
+    """How a tree is written: the file takes care of its part."""
+
+    def write(scan: "Scan", path: Path, selected: list[Selected], overwrite: bool) -> dict[str, str]:
+        file = kind(path, overwrite=overwrite)
+        try:
+            places = write_tree(scan, file, selected)
+            file.close()
+        except BaseException:
+            file.discard()
+            raise
+        return places
+
+    return write
+
+
+def _whole(write_part: Callable[["Scan", Path, list[Selected]], dict[str, str]]) -> Writer:
+    """How any other file is written: beside its place, and moved there when it is complete."""
+
+    def write(scan: "Scan", path: Path, selected: list[Selected], overwrite: bool) -> dict[str, str]:
+        discard(path)
+        places = write_part(scan, part_of(path), selected)
+        put_in_place(path, overwrite=overwrite)
+        return places
+
+    return write
 
 
 _SUFFIXES = {
@@ -238,10 +257,10 @@ _SUFFIXES = {
 _TREES = {"HDF5", "Zarr"}
 _PARQUET_TIMES = {("s", 1), ("ms", 1), ("us", 1), ("ns", 1)}
 _TABLES = {"Parquet", "CSV"}
-_WRITERS: dict[str, Callable[["Scan", Path, list[Selected]], dict[str, str]]] = {
-    "HDF5": _write_hdf5,
-    "Zarr": _write_zarr,
-    "Parquet": write_parquet,
-    "CSV": write_csv,
-    "NPZ": write_npz,
+_WRITERS: dict[str, Writer] = {
+    "HDF5": _tree(Hdf5File),
+    "Zarr": _tree(ZarrFile),
+    "Parquet": _whole(write_parquet),
+    "CSV": _whole(write_csv),
+    "NPZ": _whole(write_npz),
 }

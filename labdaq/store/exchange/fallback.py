@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labdaq.errors import DataError, IndexNoMoreThereError, LabdaqError, LayoutError
+from labdaq.files.table import reading
 from labdaq.store.encoding import from_json_text, to_json_text
 from labdaq.store.engine import Extent
 
@@ -121,7 +122,10 @@ def _path_of(stream: "Stream", given: str) -> Path:
     folder = getattr(stream.engine, "folder", None)
     if folder is None:
         raise LayoutError("a relative path begins at the folder of the store, and this store has none")
-    if not (path := Path(folder, path)).resolve().is_relative_to(Path(folder).resolve()):
+    path = Path(folder, path)
+    with reading(path, "the name of a file", ValueError, RuntimeError):
+        is_inside = path.resolve().is_relative_to(Path(folder).resolve())
+    if not is_inside:
         raise LayoutError("a relative path stays in the folder of the store")
     return path
 

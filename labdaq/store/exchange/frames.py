@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from labdaq.errors import DataError, LayoutError
-from labdaq.files.table import PathLike
+from labdaq.files.table import PathLike, reading
 from labdaq.store.stream import Stream
 
 __all__ = ["is_reference", "resolve_frames"]
@@ -75,7 +75,7 @@ def resolve_frames(stream: Stream, start: int = 0, stop: int | None = None, *, r
     """
     if stream.dtype is not None:
         raise LayoutError(f"stream {stream.name!r} holds numbers; references are JSON")
-    folder = Path(root).resolve()
+    folder = _resolved(Path(root))
     places = [_place(point, folder) for point in stream[start:stop]]
     frames: list[Any] = []
     for (path, dataset), group in groupby(places, key=lambda place: place[:2]):
@@ -90,10 +90,15 @@ def _place(point: Any, root: Path) -> _Place:
     dataset, index = point.get("dataset", ""), point.get("index")
     if not isinstance(dataset, str) or not (index is None or (type(index) is int and index >= 0)):
         raise DataError(f"{point!r} is no reference to a frame: a dataset is a text, an index a number from 0 on")
-    path = (root / point["file"]).resolve()
+    path = _resolved(root / point["file"])
     if not path.is_relative_to(root):
         raise DataError(f"{point['file']!r} leads out of {root}; if that is meant, give a folder above as root")
     return _Place(path, dataset, index)
+
+
+def _resolved(path: Path) -> Path:
+    with reading(path, "the name of a file", ValueError, RuntimeError):
+        return path.resolve()
 
 
 def _frames(path: Path, dataset: str, indices: list[int | None]) -> Iterator[Any]:
@@ -105,8 +110,9 @@ def _frames(path: Path, dataset: str, indices: list[int | None]) -> Iterator[Any
 
     if path.suffix not in _HDF5 | {".zarr"}:
         raise LayoutError(f"{path.name}: frames are read from HDF5, Zarr and .npz files")
-    if path.suffix in _HDF5 and path.exists() and not path.is_file():
-        raise DataError(f"{path} is no file")
+    with reading(path, "the name of a file", ValueError):
+        if path.suffix in _HDF5 and path.exists() and not path.is_file():
+            raise DataError(f"{path} is no file")
     with (ZarrReader if path.suffix == ".zarr" else Hdf5Reader)(path) as reader:
         for first, count in _runs(indices):
             frames = reader.read(dataset) if first is None else reader.read(dataset, first, first + count)

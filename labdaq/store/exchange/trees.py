@@ -1,6 +1,6 @@
 """A scan in a tree of datasets with the structure of NeXus: HDF5 and Zarr."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["safe_names", "write_tree"]
 
 ENTRY = "entry"
+_TAKEN = ["zarr.json"]  # by Zarr itself, in each of its folders
 
 
 def write_tree(scan: "Scan", file: NexusFile, selected: list[Selected]) -> dict[str, str]:
@@ -28,30 +29,40 @@ def write_tree(scan: "Scan", file: NexusFile, selected: list[Selected]) -> dict[
     end = datetime.fromtimestamp(ended_ns(scan) / 1e9, UTC) if scan.state >= ScanState.STOPPED else None
     title = f"{told['name']} {told['number']}"
     file.entry(ENTRY, title=title, start_time=start, end_time=end, attributes={k: told[k] for k in told if k != "name"})
-    flat = [s.name + SHAPES for s in selected if _has_shapes(s)]
-    names = safe_names([s.name for s in selected], taken=flat)
+    flat = {s.name for s in selected if _has_shapes(s)}
+    names = safe_names([s.name for s in selected], taken=_TAKEN, with_shapes=flat)
     for s in selected:
         _write(file, names[s.name], s)
     _plot(scan, file, selected, names)
     return {name: f"{ENTRY}/measurement/{place}" for name, place in names.items()}
 
 
-def safe_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+def safe_names(names: Iterable[str], taken: Iterable[str] = (), with_shapes: Container[str] = ()) -> dict[str, str]:
     """Names of streams as names in a file, where a slash would be a folder; each one once.
+
+    Parameters
+    ----------
+    names
+        Of the streams.
+    taken
+        Names that are used for something else.
+    with_shapes
+        Streams that need the same name with ``.shapes``, too.
 
     Examples
     --------
-    >>> safe_names(["a/b", "a_b", ".x"])
-    {'a/b': 'a_b', 'a_b': 'a_b_', '.x': '_x'}
+    >>> safe_names(["a/b", "a_b", ".x", ".", ".."])
+    {'a/b': 'a_b', 'a_b': 'a_b_', '.x': 's_x', '.': 's_', '..': 's__'}
     """
     used, found = set(taken), {}
     for name in names:
         safe = name.replace("/", "_").replace("\\", "_")
-        if safe.startswith((".", "__")):
-            safe = "_" + safe.lstrip("._")
-        while safe in used:
+        if safe.startswith((".", "__")) or safe == "_":  # which would become "__" when it is made unique
+            safe = "s_" + safe.lstrip("._")
+        endings = ("", SHAPES) if name in with_shapes else ("",)
+        while any(safe + ending in used for ending in endings):
             safe += "_"
-        used.add(safe)
+        used.update(safe + ending for ending in endings)
         found[name] = safe
     return found
 

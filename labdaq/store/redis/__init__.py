@@ -5,5 +5,6 @@
 `outbox`     batches on their way, per stream         `sender`     the one thread that sends for all writers
 `courier`    its connection                           `claim`      who may write, and whether he lives
 `scripts`    the scripts of streams                   `link`       connections, patience, errors
+`replies`    what the server says, checked
 `serve`      a server of one's own, for a class       `program`    finding that server's program
 """

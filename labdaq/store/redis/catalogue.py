@@ -1,5 +1,7 @@
 """What the server does in one step with scans: Lua scripts, see `scripts`."""
 
+from typing import Any
+
 from labdaq.errors import ResourceError
 
 __all__ = [
@@ -66,8 +68,11 @@ local number = redis.call('HGET', KEYS[1], 'number')
 if not number then return 0 end
 for _, stream in ipairs(redis.call('SMEMBERS', KEYS[3])) do
   redis.call('SREM', KEYS[5], stream)
-  local last = redis.call('XREVRANGE', stream .. ':extent', '+', '-', 'COUNT', 1)[1]
-  if last then redis.call('UNLINK', stream .. ':' .. string.match(last[2][2], '%d+$')) end
+  local last = redis.pcall('XREVRANGE', stream .. ':extent', '+', '-', 'COUNT', 1)[1]
+  local place = last and string.match(last[2][2], '^%d+ %d+ %d+ %d+ [01] (%d+)$')
+  for _, key in ipairs(place and {stream .. ':' .. place} or redis.call('KEYS', stream .. ':*')) do
+    redis.call('UNLINK', key)
+  end
   redis.call('UNLINK', stream .. ':extent', stream .. ':about', stream .. ':writer')
 end
 redis.call('XDEL', KEYS[4], number .. '-0')
@@ -104,7 +109,8 @@ while ARGV[at] do
 end
 local hits = {}
 for key, n in pairs(nhits) do
-  if n == nterms then table.insert(hits, {tonumber(redis.call('ZSCORE', order, key)), key}) end
+  local score = n == nterms and redis.call('ZSCORE', order, key)  -- false: a scan that was not removed everywhere
+  if score then table.insert(hits, {tonumber(score), key}) end
 end
 table.sort(hits, function(a, b) if newest then return a[1] > b[1] else return a[1] < b[1] end end)
 for i = 1, limit < 0 and #hits or math.min(limit, #hits) do table.insert(found, hits[i][2]) end
@@ -126,13 +132,17 @@ return known
 """
 
 
-def check_format(found: bytes, url: str) -> None:
+def check_format(found: Any, url: str) -> None:
     """Whether this version can read what is there.
 
     Raises
     ------
     ResourceError
-        It was written by a version with another layout.
+        It was written by a version with another layout, or is no store at all.
     """
+    if not isinstance(found, bytes) or not found.isdigit():
+        raise ResourceError(
+            f"{url} says that {FORMAT[0]} is {found!r}, which labdaq did not write: is this a Redis server?"
+        )
     if found != FORMAT[1].encode():
         raise ResourceError(f"{url} was written by another version of labdaq (layout {found!r}): use that one")

@@ -11,9 +11,10 @@ import socket
 from typing import Any
 
 from labdaq.errors import BusyError, DataError, LabdaqError, ScanNotFoundError, StateError
+from labdaq.store.redis.replies import author_of, count_of
 from labdaq.store.redis.scripts import CLAIM, RELEASE, RENEW, SEAL, stream_keys
 
-__all__ = ["CLAIM_S", "Claim", "author_of", "failure"]
+__all__ = ["CLAIM_S", "Claim", "failure"]
 
 CLAIM_S = 10.0
 """How long a claim lasts that is not renewed (seconds)."""
@@ -53,15 +54,6 @@ class Claim:
         return "EVAL", script, len(self._keys), *self._keys, self.token, *arguments
 
 
-def author_of(text: bytes) -> str:
-    """Who claimed a stream, in words."""
-    try:
-        author = json.loads(text)
-        return f"process {author['pid']} of {author['host']}"
-    except (ValueError, TypeError, KeyError):
-        return "somebody else"
-
-
 def failure(reply: list[Any], name: str, lost: int = 0, start: int = 0) -> LabdaqError:
     """What to say when a script did not do it.
 
@@ -80,9 +72,14 @@ def failure(reply: list[Any], name: str, lost: int = 0, start: int = 0) -> Labda
         return StateError(f"stream {name!r} is sealed: it takes no more points{also}")
     if why == b"busy":
         return BusyError(f"stream {name!r} is being written by {author_of(more[0])}{also}")
+    if why == b"damaged":
+        return DataError(
+            f"{bytes(more[0]).decode()}, of stream {name!r}, is not as labdaq writes it: delete its scan, with "
+            f"force=True, or put the key right with redis-cli{also}"
+        )
     if why == b"torn":
         return DataError(f"stream {name!r} holds points on the server that nobody sent there{also}")
     return DataError(
-        f"stream {name!r} has {int(more[0])} points on the server, of {start} that were there: it came back without "
+        f"stream {name!r} has {count_of(more[0])} points on the server, of {start} that were there: it came back without "
         f"the last ones, or somebody tampered with them{also}"
     )

@@ -34,7 +34,7 @@ class Courier:
             return False
         patience_s = self._link.patience_s
         self._connection = connection = self._link.new_connection(min(_CONNECT_S, patience_s))
-        connection.connect()
+        self._link.connect(connection)
         set_timeout(connection, patience_s)
         self.nconnected += 1
         return True

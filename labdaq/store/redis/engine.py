@@ -1,27 +1,30 @@
 """The engine on a Redis server, which machines share: Redis 7 or later, or Valkey, without any module."""
 
 import functools
+import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from labdaq.errors import DataError, NotFoundError, ResourceError, ScanNotFoundError, StateError
-from labdaq.store.encoding import encoder_of, from_json_text, to_json_text
+from labdaq.store.encoding import encoder_of, to_json_text
 from labdaq.store.engine import CATALOGUE, Extent, Log, LogWriter, ScanRecord, StreamRecord
 from labdaq.store.identity import Query
-from labdaq.store.keys import FIRST_TAG, tag_order
-from labdaq.store.redis import catalogue, search
+from labdaq.store.keys import tag_order
+from labdaq.store.redis import catalogue, replies, search
 from labdaq.store.redis.catalogue import LAST_TAG, SCANS, STREAMS
 from labdaq.store.redis.link import Command, Link
-from labdaq.store.redis.log import RedisLog, RedisLogWriter, extent_command, numbers_of
-from labdaq.store.redis.outbox import about_of
+from labdaq.store.redis.claim import failure
+from labdaq.store.redis.log import RedisLog, RedisLogWriter, extent_command
 from labdaq.store.redis.scripts import LOCATE, TRIM, stream_keys
 from labdaq.store.redis.sender import Sender
 from labdaq.store.states import ScanState
 from labdaq.store.statistics import StoreStatistics
 
 __all__ = ["RedisEngine"]
+
+logger = logging.getLogger("labdaq.store")
 
 _BLOCK_S = 0.5  # how long the server is asked to wait at once
 _FIELDS = ("created_ns", "identity", "info", "state", "streams")
@@ -57,6 +60,7 @@ class RedisEngine:
             self._link.close()
             raise
         self._sender = Sender(self._link)
+        self._uncounted: dict[str, str] = {}
 
     def _check_format(self) -> None:
         key, version = catalogue.FORMAT
@@ -73,7 +77,7 @@ class RedisEngine:
         return self._sender.statistics()
 
     def identity_fields(self, own: Sequence[str]) -> tuple[str, ...]:
-        return tuple(name.decode() for name in self._link.run(catalogue.FIELDS, ["labdaq:fields"], own))
+        return replies.fields_of(self._link.run(catalogue.FIELDS, ["labdaq:fields"], own))
 
     # -------------------------------------------------------------------------------------- scans
 
@@ -83,25 +87,16 @@ class RedisEngine:
         about = [to_json_text(record.identity), to_json_text(record.info), str(record.created_ns)]
         places = [part for _index, score, member in listed for part in (score, member)]
         ms = record.created_ns // 1_000_000
-        tag: bytes = self._link.run(catalogue.ADD, keys, [record.key, ms, *about, *places])
-        return tag.decode()
+        return replies.tag_of(self._link.run(catalogue.ADD, keys, [record.key, ms, *about, *places]))
 
     def load(self, key: str) -> ScanRecord:
-        created, identity, info, state, streams = self._link.call("HMGET", key, *_FIELDS)
-        if identity is None:
-            raise ScanNotFoundError(f"there is no scan {key} in {self.url}")
-        try:
-            records = tuple(StreamRecord(**stream) for stream in from_json_text(streams))
-            said = from_json_text(identity), from_json_text(info)
-            return ScanRecord(key, int(created), *said, ScanState(int(state)), records)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"what {self.url} knows of scan {key} is damaged: {error}") from error
+        return replies.scan_of(self._link.call("HMGET", key, *_FIELDS), key)
 
     def find_stream(self, key: str) -> StreamRecord:
         record = self._link.call("HGET", stream_keys(key)[2], "record")
         if record is None:
             raise NotFoundError(f"there is no stream {key} in {self.url}")
-        return StreamRecord(**from_json_text(record))
+        return replies.stream_of(record, key)
 
     def declare(self, stream: StreamRecord) -> None:
         _batches, extent, about, _writer = stream_keys(stream.key)
@@ -116,22 +111,21 @@ class RedisEngine:
         if reply[0] == b"gone":
             raise ScanNotFoundError(f"there is no scan {record.key} in {self.url}")
         if reply[0] != b"ok":
-            state = ScanState(int(reply[1])).name
+            state = replies.state_of(reply[1], record.key).name
             raise StateError(f"scan {record.key} is {state}, not {before.name}: somebody else moved it")
 
     def states(self, keys: Sequence[str]) -> dict[str, ScanState]:
         found = self._link.pipeline([("HGET", key, "state") for key in keys])
-        return {key: ScanState(int(state)) for key, state in zip(keys, found, strict=True) if state is not None}
+        return {key: replies.state_of(state, key) for key, state in zip(keys, found, strict=True) if state is not None}
 
     def last_tag(self) -> str:
-        tag: bytes | None = self._link.call("GET", LAST_TAG)
-        return FIRST_TAG if tag is None else tag.decode()
+        return replies.tag_of(self._link.call("GET", LAST_TAG))
 
     def next_scan(self, since: str) -> tuple[str, str] | None:
-        return _tag_and_key(self._link.call("XRANGE", SCANS, f"({tag_order(since)[1]}", "+", "COUNT", 1))
+        return replies.tag_and_key(self._link.call("XRANGE", SCANS, f"({tag_order(since)[1]}", "+", "COUNT", 1))
 
     def last_scan(self) -> tuple[str, str] | None:
-        return _tag_and_key(self._link.call("XREVRANGE", SCANS, "+", "-", "COUNT", 1))
+        return replies.tag_and_key(self._link.call("XREVRANGE", SCANS, "+", "-", "COUNT", 1))
 
     def search(self, query: Query) -> tuple[str, list[str]]:
         limit = -1 if query.limit is None else query.limit
@@ -139,13 +133,15 @@ class RedisEngine:
         for ranges in search.terms(query):
             what += [len(ranges), *(part for place in ranges for part in place)]
         tag, *keys = self._link.run(catalogue.SEARCH, [SCANS], what)
-        return tag.decode(), [key.decode() for key in keys]
+        return replies.tag_of(tag), replies.keys_of(keys, "scan", SCANS + ":order")
 
     def remove(self, key: str) -> None:
         try:
             listed = search.members(self.load(key))
         except ScanNotFoundError:
             return
+        except DataError:  # it goes nevertheless; what the indices still say of it, nobody finds
+            listed = []
         indices = [index for index, _score, _member in listed]
         keys = [key, _states(key), _declared(key), SCANS, STREAMS, *indices]
         self._link.run(catalogue.REMOVE, keys, [key, *(member for _index, _score, member in listed)])
@@ -160,29 +156,50 @@ class RedisEngine:
 
     def extents(self, logs: Sequence[Log]) -> list[Extent]:
         known = [log for log in logs if isinstance(log, RedisLog)]
-        replies = self._link.pipeline([extent_command(log.key) for log in known])
-        return [log.note(reply) for reply, log in zip(replies, known, strict=True)]
+        found = self._link.pipeline([extent_command(log.key) for log in known])
+        return [log.note(reply) for reply, log in zip(found, known, strict=True)]
+
+    def lost_owner(self, scan_key: str) -> str | None:
+        return None  # who drives a scan is not claimed, only who writes its streams
 
     def trim(self, stream: StreamRecord, first: int) -> int:
-        why, *more = self._link.run(TRIM, stream_keys(stream.key), [first])
-        if why != b"ok":
-            raise ScanNotFoundError(f"stream {stream.name!r} was deleted with its scan")
-        return int(more[0])
+        reply = self._link.run(TRIM, stream_keys(stream.key), [first])
+        if reply[0] != b"ok":
+            raise failure(reply, stream.name)
+        return replies.count_of(reply[1])
 
     def usage(self) -> dict[str, int]:
-        """Bytes of the points themselves; a server needs some 60 more for each batch."""
-        keys = [key.decode() for key in self._link.call("SMEMBERS", STREAMS)]
-        replies = self._link.pipeline([extent_command(key) for key in keys])
-        numbers = {key: numbers_of(reply, key) for key, reply in zip(keys, replies, strict=True) if reply}
-        return {key: nbytes - trimmed for key, (_first, _length, nbytes, trimmed, *_more) in numbers.items()}
+        """Bytes of the points themselves; a server needs some 60 more for each batch.
+
+        Streams that are damaged are left out, and named in the log.
+        """
+        usage, damaged = {}, {}
+        streams = self._link.call("SMEMBERS", STREAMS)
+        found = self._link.replies([extent_command(key.decode("latin-1")) for key in streams])
+        for name, reply in zip(streams, found, strict=True):
+            try:
+                (key,) = replies.keys_of([name], "stream", STREAMS)
+                numbers = replies.numbers_of(reply, key, key)
+            except ScanNotFoundError:  # deleted meanwhile
+                continue
+            except DataError as error:
+                damaged[repr(name)] = str(error)
+            else:
+                usage[key] = numbers.nbytes - numbers.trimmed
+        if new := {name: why for name, why in damaged.items() if name not in self._uncounted}:
+            logger.warning("%d streams of %s are not counted: %s", len(damaged), self.url, "; ".join(new.values()))
+        self._uncounted = damaged
+        return usage
 
     def journal(self, stream: StreamRecord, before_ns: int) -> int:
-        low, high, *_more = numbers_of(self._link.call(*extent_command(stream.key)), stream.name)
+        reply = self._link.call(*extent_command(stream.key))
+        low, high, *_more = replies.numbers_of(reply, stream.key, stream.name)
         while low < high:
-            reply = self._link.run(LOCATE, stream_keys(stream.key), [(low + high) // 2])
-            if reply is None:
-                raise DataError(f"points {low} to {high - 1} of {stream.name!r} are missing on the server")
-            start, about = int(reply[0].partition(b"-")[0]), about_of(reply[1])
+            middle = (low + high) // 2
+            reply = self._link.run(LOCATE, stream_keys(stream.key), [middle])
+            start, about = replies.about_of(reply, stream.key) if reply else (0, None)
+            if about is None or not start <= middle < start + about.npoint:
+                raise DataError(f"point {middle} of {stream.name!r} ({stream.key}) is missing on the server")
             low, high = (low, start) if about.time_ns > before_ns else (start + about.npoint, high)
         return low
 
@@ -192,13 +209,13 @@ class RedisEngine:
         deadline = None if timeout is None else time.monotonic() + timeout
         news = [_news(key) for key in dict.fromkeys(keys)]
         while True:
-            replies = self._link.pipeline([("XREVRANGE", key, "+", "-", "COUNT", 1) for key in news])
+            entries = self._link.pipeline([("XREVRANGE", key, "+", "-", "COUNT", 1) for key in news])
             if check():
                 return True
             left = _BLOCK_S if deadline is None else min(_BLOCK_S, deadline - time.monotonic())
             if left <= 0:
                 return False
-            seen = [reply[0][0] if reply else "0-0" for reply in replies]
+            seen = [replies.last_id(each) for each in entries]
             ms = max(1, round(left * 1000))
             command: Command = ("XREAD", "COUNT", 1, "BLOCK", ms, "STREAMS", *news, *seen)
             if self._link.pipeline([command], block_s=left)[0] and check():
@@ -235,13 +252,6 @@ def _news(key: str) -> str:
     if key == CATALOGUE:
         return SCANS
     return stream_keys(key)[1] if key.startswith("labdaq:stream:") else _states(key)
-
-
-def _tag_and_key(entries: Any) -> tuple[str, str] | None:
-    if not entries:
-        return None
-    _k, key, _t, tag = entries[0][1]
-    return tag.decode(), key.decode()
 
 
 def _as_json(stream: StreamRecord) -> dict[str, Any]:

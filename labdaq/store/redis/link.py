@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from labdaq.errors import ClosedError, LayoutError, MissingExtraError, ResourceError
+from labdaq.errors import ClosedError, DataError, LayoutError, MissingExtraError, ResourceError
+from labdaq.store.redis.replies import wrong_type
 
 __all__ = ["Link", "hidden"]
 
@@ -17,6 +18,8 @@ Command = Sequence[Any]
 
 _OURS = ("decode_responses", "encoding", "health_check_interval", "max_connections", "retry_on_timeout", "timeout")
 _SOON = ("BUSY ", "LOADING", "MASTERDOWN", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "NOREPLICAS", "UNBLOCKED")
+_STRANGE = (AttributeError, TypeError, ValueError, LookupError, RecursionError)  # when replies are no replies
+_NO_PASSWORD = ("NOAUTH", "Authentication required", "HELLO must be called")
 _KEPT = 8  # connections that wait for the next call
 
 
@@ -33,11 +36,16 @@ class Link:
     Raises
     ------
     ResourceError
-        From `call` and `pipeline`: there was no answer within that time, or the server refuses.
+        From `call` and `pipeline`: there was no answer within that time, or the server refuses, or it is none.
+    DataError
+        From `call` and `pipeline`: there is another type of value behind a key.
+    LayoutError
+        This is no address.
     """
 
     def __init__(self, url: str, patience_s: float) -> None:
         self._redis = _redis()
+        errors = self._redis.exceptions
         self.url = hidden(url)
         self.patience_s = patience_s
         self.is_closed = False
@@ -53,12 +61,13 @@ class Link:
                 options.pop(name, None)
             self._options = options
             self.new_connection(1.0)
-        except (ValueError, TypeError) as error:
-            raise LayoutError(f"{self.url} is no address of a Redis server: {error}") from error
-        errors = self._redis.exceptions
+        except (ValueError, TypeError, AttributeError, errors.RedisError) as error:
+            raise LayoutError(f"{self.url} is no address of a Redis server: {_reason(error, url)}") from None
         self.broken: tuple[type[BaseException], ...] = (errors.ConnectionError, errors.TimeoutError, OSError)
         self.refused: type[Exception] = errors.ResponseError
         self._hopeless: type[Exception] = errors.AuthenticationError
+        self._strange: type[Exception] = errors.InvalidResponse
+        self._failed: tuple[type[BaseException], ...] = (errors.RedisError, OSError)
 
     # ---------------------------------------------------------------------------------------- calls
 
@@ -80,6 +89,14 @@ class Link:
         patience_s
             Instead of that of the server; 0 tries once.
         """
+        found = self.replies(commands, block_s, patience_s)
+        for reply in found:
+            if isinstance(reply, DataError):
+                raise reply
+        return found
+
+    def replies(self, commands: Sequence[Command], block_s: float = 0.0, patience_s: float | None = None) -> list[Any]:
+        """The same as `pipeline`, with a DataError instead of the reply where there is another type of value."""
         patience = self.patience_s if patience_s is None else patience_s
         began = time.monotonic()
         deadline, pause = began + block_s + patience, 0.01
@@ -87,7 +104,7 @@ class Link:
             left = max(deadline - time.monotonic(), 0.05) if patience else self.patience_s
             try:
                 return self._attempt(commands, left)
-            except (*self.broken, self.refused) as error:
+            except self._failed as error:
                 if self.is_closed:
                     raise ClosedError("this store was closed") from error
                 if not self.may_pass(error) or time.monotonic() + pause >= deadline:
@@ -99,14 +116,23 @@ class Link:
         """Whether trying again may help."""
         if isinstance(error, self.refused):
             return str(error).startswith(_SOON) or isinstance(error, self._redis.exceptions.ReadOnlyError)
-        return not isinstance(error, self._hopeless)
+        return isinstance(error, self.broken) and not isinstance(error, self._hopeless)
 
     def trouble(self, error: BaseException, waited_s: float = 0.0) -> ResourceError:
         """What to say when it did not help."""
-        text = str(error) or type(error).__name__
         if isinstance(error, self.broken) and not isinstance(error, self._hopeless):
-            return ResourceError(f"{self.url} cannot be reached, for {waited_s:.1f} s: {text}")
-        return ResourceError(f"{self.url} refuses: {text}")
+            return ResourceError(f"{self.url} cannot be reached, for {waited_s:.1f} s: {self.reason(error)}")
+        verb = "cannot be used" if isinstance(error, self._strange) else "refuses"
+        return ResourceError(f"{self.url} {verb}: {self.reason(error)}")
+
+    def reason(self, error: BaseException) -> str:
+        """An error of a connection, in words."""
+        text = str(error) or type(error).__name__
+        if isinstance(error, self._strange):
+            return f"it does not answer as Redis does ({text}): is this a Redis server, and its port?"
+        if text.startswith(_NO_PASSWORD):
+            return "it wants a password: give it in the address, redis://:password@host or redis://user:password@host"
+        return text
 
     def _attempt(self, commands: Sequence[Command], left_s: float) -> list[Any]:
         connection = self._borrow(left_s)
@@ -118,9 +144,11 @@ class Link:
             self._drop(connection)
             raise
         self._give_back(connection)
-        for reply in replies:
+        for at, reply in enumerate(replies):
             if isinstance(reply, self.refused):
-                raise reply
+                if not str(reply).startswith("WRONGTYPE"):
+                    raise reply
+                replies[at] = wrong_type(commands[at])
         return replies
 
     def reply(self, connection: Any) -> Any:
@@ -129,6 +157,8 @@ class Link:
             return connection.read_response(disable_decoding=True)
         except self.refused as error:
             return error
+        except _STRANGE as error:
+            raise self._strange(f"{type(error).__name__}: {error}") from error
 
     # ----------------------------------------------------------------------------------- connections
 
@@ -136,6 +166,13 @@ class Link:
         """A connection that is not connected yet."""
         options = {**self._options, "socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
         return self._class(**options)
+
+    def connect(self, connection: Any) -> None:
+        """Connect, and introduce us."""
+        try:
+            connection.connect()
+        except _STRANGE as error:
+            raise self._strange(f"{type(error).__name__}: {error}") from error
 
     def _borrow(self, left_s: float) -> Any:
         self._check()
@@ -148,7 +185,7 @@ class Link:
         with self._lock:
             self._used.add(connection)
         try:
-            connection.connect()
+            self.connect(connection)
         except BaseException:
             self._drop(connection)
             raise
@@ -213,12 +250,25 @@ def hidden(url: str) -> str:
     >>> hidden("redis://ada:secret@localhost:6379/1?password=x&protocol=3")
     'redis://ada:***@localhost:6379/1?protocol=3'
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _port = parts.port
+    except ValueError:  # a password with strange characters, perhaps: what is before its end stays hidden
+        scheme, _separator, rest = url.partition("://")
+        before, at, place = rest.rpartition("@")
+        return f"{scheme}://{'***' if before else ''}{at}{place.partition('?')[0]}"
     user, at, place = parts.netloc.rpartition("@")
     name, colon, _password = user.partition(":")
     shown = f"{name}:***@{place}" if at and colon else parts.netloc
     query = urlencode([(key, value) for key, value in parse_qsl(parts.query) if key != "password"])
-    return urlunsplit((parts.scheme, shown, parts.path, query, ""))
+    return f"{parts.scheme}://{shown}{parts.path}{'?' if query else ''}{query}"
+
+
+def _reason(error: BaseException, url: str) -> str:
+    """Why something is no address; without what may be a part of the password."""
+    if "@" in url or "password" in url:
+        return "write a password with / ? # @ : or % in it as urllib.parse.quote(password, safe='') does"
+    return str(error)
 
 
 def _redis() -> ModuleType:

@@ -10,18 +10,18 @@ from labdaq.errors import (
     IndexNoMoreThereError,
     LabdaqError,
     ResourceError,
-    ScanNotFoundError,
     StateError,
 )
 from labdaq.store.encoding import Batch
 from labdaq.store.engine import Extent, StreamRecord
-from labdaq.store.redis.claim import Claim, author_of, failure
+from labdaq.store.redis.claim import Claim, failure
 from labdaq.store.redis.link import Command, Link
-from labdaq.store.redis.outbox import Outbox, batch_of
+from labdaq.store.redis.outbox import Outbox
+from labdaq.store.redis.replies import author_of, batch_of, claim_of, count_of, numbers_of
 from labdaq.store.redis.scripts import stream_keys
 from labdaq.store.redis.sender import Sender
 
-__all__ = ["RedisLog", "RedisLogWriter", "extent_command", "numbers_of"]
+__all__ = ["RedisLog", "RedisLogWriter", "extent_command"]
 
 _PAGE = 16  # entries, at first; then as many as make a page of so many bytes
 _PAGE_NBYTES = 2**22
@@ -32,19 +32,6 @@ _GRACE_S = 2.0  # for a writer that has lost its server and finds it again
 def extent_command(key: str) -> Command:
     """What to ask for the extent of a stream."""
     return "XREVRANGE", stream_keys(key)[1], "+", "-", "COUNT", 1
-
-
-def numbers_of(reply: Any, name: str) -> tuple[int, ...]:
-    """First, length, bytes ever written, bytes trimmed, sealed, number of the batches: the answer to `extent_command`.
-
-    Raises
-    ------
-    ScanNotFoundError
-        There is no such stream.
-    """
-    if not reply:
-        raise ScanNotFoundError(f"stream {name!r} was deleted with its scan")
-    return tuple(map(int, reply[0][1][1].split()))
 
 
 class RedisLog:
@@ -62,9 +49,9 @@ class RedisLog:
 
     def note(self, reply: Any) -> Extent:
         """The extent, from the answer to `extent_command`; and where the batches are from now on."""
-        first, length, _nbytes, _trimmed, is_sealed, place = numbers_of(reply, self.name)
-        self._place = f"{self.key}:{place}"
-        return Extent(first, length, bool(is_sealed))
+        numbers = numbers_of(reply, self.key, self.name)
+        self._place = f"{self.key}:{numbers.place}"
+        return numbers.extent
 
     def read(self, start: int, stop: int) -> Sequence[Batch]:
         while True:
@@ -89,11 +76,12 @@ class RedisLog:
 
     def _batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batch that holds a point, and those behind it, page by page."""
-        here: Command = "XREVRANGE", self._place, start, "-", "COUNT", 1
+        place = self._place
+        here: Command = "XREVRANGE", place, start, "-", "COUNT", 1
         count, at = _PAGE, start + 1
         commands = [here, self._page(at, stop, count)] if at < stop else [here]
         while commands:
-            page = [batch_of(entry) for reply in self._link.pipeline(commands) for entry in reply]
+            page = [batch_of(entry, place) for reply in self._link.pipeline(commands) for entry in reply]
             yield from page
             if not page or (at := page[-1].start + page[-1].npoint) >= stop:
                 return
@@ -138,7 +126,7 @@ class RedisLogWriter:
         reply = link.call(*self._claim.taking())
         if reply[0] != b"ok":
             raise failure(reply, stream.name)
-        length, nbytes, place = int(reply[1]), int(reply[2]), reply[3].decode()
+        length, nbytes, place = claim_of(reply)
         self._box = Outbox(
             stream.key,
             stream.name,
@@ -167,7 +155,7 @@ class RedisLogWriter:
             raise failure(reply, self._box.name, start=self._box.length)
         self._is_given_up = True
         self._sender.drop(self._box)
-        return int(reply[1])
+        return count_of(reply[1])
 
     def close(self) -> None:
         if self._is_given_up or self._sender.is_over:

@@ -7,15 +7,14 @@ are sent within a millisecond share an entry, where their bytes may simply be jo
 
 import struct
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any
 
-from labdaq.errors import DataError, LabdaqError, LayoutError
-from labdaq.store.encoding import Batch
+from labdaq.errors import LabdaqError, LayoutError
 from labdaq.store.redis.scripts import COMMIT, stream_keys
 
-__all__ = ["Entry", "Outbox", "about_of", "batch_of", "bulk"]
+__all__ = ["ABOUT", "Entry", "Outbox", "bulk"]
 
-_ABOUT = struct.Struct("<IQQ")
+ABOUT = struct.Struct("<IQQ")
 _SMALL = 4096  # a batch of more bytes has an entry of its own
 _JOINED = 2**16  # bytes of an entry which batches share
 _JOIN_NS = 1_000_000
@@ -46,14 +45,6 @@ class Entry:
         self.time_ns = time_ns
         self.offset = offset
         self.payload = payload
-
-
-class About(NamedTuple):
-    """What is said about an entry."""
-
-    npoint: int
-    time_ns: int
-    offset: int
 
 
 class Outbox:
@@ -172,7 +163,7 @@ class Outbox:
         """What sends entries, in pieces, as Redis reads it: one transaction, of which all is done or nothing."""
         pieces: list[Any] = [_MULTI]
         for entry in entries:
-            about = _ABOUT.pack(entry.count, entry.time_ns, entry.offset)
+            about = ABOUT.pack(entry.count, entry.time_ns, entry.offset)
             number = bulk(b"%d-1" % entry.start)
             pieces += (b"%b%b%b%b$%d\r\n" % (self._add, number, _M, bulk(about) + _P, len(entry.payload)),)
             pieces += (entry.payload, b"\r\n")
@@ -206,32 +197,3 @@ class Outbox:
         self.npending = self.pending_nbytes = 0
         self.error = error
         return lost
-
-
-def batch_of(entry: Any) -> Batch:
-    """The batch in an entry that was read.
-
-    Raises
-    ------
-    DataError
-        It is not one of ours.
-    """
-    try:
-        number, (_m, about, _p, payload) = entry
-        return Batch(int(number.partition(b"-")[0]), _ABOUT.unpack(about)[0], payload)
-    except (ValueError, TypeError, struct.error) as error:
-        raise DataError(f"an entry of a Redis stream is none that labdaq wrote: {str(entry)[:80]}") from error
-
-
-def about_of(data: bytes) -> About:
-    """What is said about an entry.
-
-    Raises
-    ------
-    DataError
-        It is damaged.
-    """
-    try:
-        return About(*_ABOUT.unpack(data))
-    except struct.error as error:
-        raise DataError(f"an entry of a Redis stream is none that labdaq wrote: {data[:40]!r}") from error

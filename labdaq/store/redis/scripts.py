@@ -16,16 +16,26 @@ The batches get another number with each writer. One who was suspended, and repl
 is no longer there, which does nothing; so the bytes need not go through Lua, which would double their cost.
 """
 
-__all__ = ["CLAIM", "COMMIT", "LOCATE", "RELEASE", "RENEW", "SEAL", "TRIM", "stream_keys"]
+__all__ = ["CLAIM", "COMMIT", "LOCATE", "MOST", "RELEASE", "RENEW", "SEAL", "TRIM", "stream_keys"]
+
+MOST = 2**53  # points, bytes and numbers: what Lua can count
 
 # KEYS of all scripts of a stream: its key, extent, about, writer; ARGV[1] is the token of the writer.
-# An extent reads: first, length, bytes ever written, bytes trimmed, sealed, number of the batches.
+# An extent reads: first, length, bytes ever written, bytes trimmed, sealed, number of the batches. One that says
+# anything else, as in `replies`, is damaged: nothing is done with it.
 _STREAM = """
 local function extent()
   local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
   if not last then return nil end
-  local e = {}
-  for number in string.gmatch(last[2][2], '%d+') do table.insert(e, number) end
+  local e = {string.match(last[2][2], '^(%d+) (%d+) (%d+) (%d+) ([01]) (%d+)$')}
+  local damaged = {damage={'damaged', KEYS[2]}}
+  if #e ~= 6 or #last[2] ~= 2 or last[2][1] ~= 'e' then return damaged end
+  local n = {}
+  for i, text in ipairs(e) do
+    n[i] = tonumber(text)
+    if n[i] > 2^53 or text ~= string.format('%.0f', n[i]) then return damaged end
+  end
+  if n[1] > n[2] or n[4] > n[3] then return damaged end
   return {first=e[1], length=e[2], nbytes=e[3], trimmed=e[4], sealed=e[5], place=e[6]}
 end
 local function put_extent(e)
@@ -34,6 +44,7 @@ local function put_extent(e)
 end
 local function refusal(e)
   if not e then return {'gone'} end
+  if e.damage then return e.damage end
   if e.sealed == '1' then return {'sealed', e.length} end
   if redis.call('HGET', KEYS[3], 'token') ~= ARGV[1] then
     return {'busy', redis.call('HGET', KEYS[3], 'author') or ''}
@@ -92,7 +103,7 @@ RELEASE = (
     + """
 if e and redis.call('HGET', KEYS[3], 'token') == ARGV[1] then
   give_up()
-  move(e)
+  if not e.damage then move(e) end
 end
 return {'ok'}
 """
@@ -131,14 +142,17 @@ return {'ok', e.length}
 TRIM = (
     _STREAM
     + """
-if not e then return {'gone'} end
+if not e or e.damage then return e and e.damage or {'gone'} end
 local wanted, keep, trimmed, place = tonumber(ARGV[1]), e.length, e.nbytes, KEYS[1] .. ':' .. e.place
 if wanted <= tonumber(e.first) then return {'ok', 0} end
 if wanted < tonumber(e.length) then
   local entry = redis.call('XREVRANGE', place, ARGV[1], '-', 'COUNT', 1)[1]
   if not entry then return {'ok', 0} end
   keep = string.match(entry[1], '^%d+')
+  local damage = {'damaged', place}
+  if #entry[2][2] ~= 20 or tonumber(keep) < tonumber(e.first) then return damage end
   local _, low, high = struct.unpack('<I4I8I8', entry[2][2])
+  if high < tonumber(e.trimmed) or high > tonumber(e.nbytes) then return damage end
   trimmed = string.format('%.0f', high)
 end
 redis.call('XTRIM', place, 'MINID', keep)
@@ -155,7 +169,7 @@ return {'ok', string.format('%.0f', freed)}
 LOCATE = (
     _STREAM
     + """
-local entry = e and redis.call('XREVRANGE', KEYS[1] .. ':' .. e.place, ARGV[1], '-', 'COUNT', 1)[1]
+local entry = e and not e.damage and redis.call('XREVRANGE', KEYS[1] .. ':' .. e.place, ARGV[1], '-', 'COUNT', 1)[1]
 if not entry then return false end
 return {entry[1], entry[2][2]}
 """

@@ -17,6 +17,7 @@ from labdaq.store.redis.claim import CLAIM_S, Claim, failure
 from labdaq.store.redis.courier import Courier
 from labdaq.store.redis.link import Link
 from labdaq.store.redis.outbox import Outbox
+from labdaq.store.redis.replies import count_of
 from labdaq.store.statistics import StoreStatistics
 
 __all__ = ["Sender"]
@@ -149,7 +150,7 @@ class Sender:
         if box.refused_since is not None and now - box.refused_since >= self._patience_s:
             return ResourceError(f"{self._link.url} refuses: {box.refusal}; {waiting}")
         if self._asked_at is not None and now - self._asked_at >= self._patience_s:
-            why = f": {self._trouble}" if self._trouble else ""
+            why = f": {self._link.reason(self._trouble)}" if self._trouble else ""
             return ResourceError(f"{self._link.url} has not answered for {now - self._asked_at:.1f} s; {waiting}{why}")
         return None
 
@@ -218,7 +219,7 @@ class Sender:
                 if isinstance(reply, self._link.refused) or box.error is not None:
                     continue  # refused: points will be refused, too
                 start = box.length - box.npending
-                is_behind = reply[0] == b"ok" and int(reply[1]) < start
+                is_behind = reply[0] == b"ok" and count_of(reply[1]) < start
                 if is_behind or reply[0] != b"ok":
                     why = [b"behind", reply[1]] if is_behind else reply
                     self._fail(box, failure(why, box.name, box.npending, start))

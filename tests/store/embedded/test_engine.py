@@ -6,6 +6,8 @@ import pickle
 import shutil
 import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -13,10 +15,20 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+import labdaq
 import labdaq.store.embedded.segments as segments
-from labdaq.errors import BusyError, ClosedError, DataError, EndOfStream, LayoutError, ResourceError, StateError
+from labdaq.errors import (
+    BusyError,
+    ClosedError,
+    DataError,
+    EndOfStream,
+    LayoutError,
+    NotFoundError,
+    ResourceError,
+    StateError,
+)
 from labdaq.store import DataStore, JsonStreamEncoder, NumericStreamEncoder
-from labdaq.testing import inventory
+from labdaq.testing import inventory, leaks_since
 
 SPAWN = multiprocessing.get_context("spawn")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes fork on Unix only")
@@ -366,7 +378,7 @@ def test_a_folder_that_is_deleted_under_those_who_use_it(tmp_path):
 def test_files_of_another_stream_are_never_removed(store):
     stream = make(store)
     stream.send(1.0)
-    with pytest.raises(ResourceError, match="exists"):
+    with pytest.raises(ResourceError, match="exists|UNIQUE"):
         store.engine.declare(stream.record)
     assert stream[:].tolist() == [1]
 
@@ -450,3 +462,76 @@ def test_a_store_goes_to_other_processes_as_an_argument(tmp_path):
             assert again.load_scan(scan.key).operator == "Ada"
     with DataStore("memory://") as store, pytest.raises(LayoutError, match="memory of this process"):
         pickle.dumps(store)
+
+
+def test_of_many_threads_one_writes_a_stream(tmp_path):
+    with DataStore(tmp_path / "lab", sync_s=None) as store:
+        scan = store.create_scan({"name": "race", "number": 1, "data_policy": "none"})
+        scan.create_stream("v", NumericStreamEncoder("i8"))
+        for number in range(30):
+            name = f"v{number}"
+            scan.create_stream(name, NumericStreamEncoder("i8"))
+            sent, barrier = [], threading.Barrier(4)
+
+            def send(name=name, sent=sent, barrier=barrier):
+                stream = scan.get_writer_stream(name)
+                barrier.wait(10)
+                try:
+                    for _ in range(20):
+                        stream.send(1)
+                    sent.append(20)
+                except BusyError:
+                    pass
+
+            threads = [threading.Thread(target=send) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(scan.streams[name]) == sum(sent) == 20
+
+
+DIES_EARLY = """
+import os, signal, sys
+from labdaq.store import *
+store = DataStore(sys.argv[1])
+scan = store.create_scan({"name": "early", "number": 1, "data_policy": "none"})
+scan.create_stream("v", NumericStreamEncoder("i8"))
+scan.prepare()
+scan.start()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nobody_waits_for_a_producer_that_died_before_its_first_point(tmp_path):
+    done = subprocess.run([sys.executable, "-c", DIES_EARLY, str(tmp_path / "lab")])
+    assert done.returncode == -signal.SIGKILL
+    with DataStore(tmp_path / "lab") as store:
+        scan = store.load_scan(store.get_last_scan()[1])
+        stream = scan.streams["v"]
+        with pytest.raises(EndOfStream, match="died"):
+            stream.cursor().read(timeout=30)
+        with pytest.raises(EndOfStream, match="died"):
+            stream.wait_seal(timeout=30)
+        with pytest.raises(EndOfStream, match="died"):
+            scan.update(timeout=30)
+
+
+def test_stores_that_are_dropped_leave_nothing_behind(tmp_path):
+    before = inventory()
+    for number in range(5):
+        store = DataStore(tmp_path / "lab", sync_s=0.02)
+        scan = store.create_scan({"name": "dropped", "number": number, "data_policy": "none"})
+        stream = scan.create_stream("v", NumericStreamEncoder("i8"))
+        stream.send(1)
+        del store, scan, stream
+    assert leaks_since(before) == []
+
+
+def test_a_store_that_must_exist_is_not_made(tmp_path):
+    with pytest.raises(NotFoundError, match="no store"):
+        DataStore(f"labdaq://{tmp_path}/none", must_exist=True)
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(NotFoundError, match="no store"):
+        labdaq.open_scan("last", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
