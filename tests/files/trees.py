@@ -128,6 +128,36 @@ class TreeContract:
             raise KeyError
         assert self.read(path).tolist() == [1.0]
 
+    def test_who_wants_all_or_nothing_discards(self, tmp_path, path):
+        with self.File(path) as file:
+            file.dataset("energy", [1.0])
+        with contextlib.suppress(KeyError), self.File(path, overwrite=True) as file:
+            file.entry("scan")
+            file.dataset("energy", [2.0] * 5000)
+            file.dataset("spikes", [[1.0], [1.0, 2.0]], ragged=True)
+            file.discard()
+            raise KeyError
+        assert (names_in(tmp_path), self.read(path).tolist()) == ([path.name], [1.0])
+        with pytest.raises(ClosedError):
+            file.append("energy", [1.0])
+
+    def test_what_is_complete_is_not_discarded(self, tmp_path, path):
+        with self.File(path) as file:
+            file.dataset("energy", [1.0])
+        with self.File(path, overwrite=True) as other:
+            file.discard()
+            other.dataset("energy", [2.0])
+        assert self.read(path).tolist() == [2.0]
+        other.discard()
+        other.discard()
+        assert (names_in(tmp_path), self.read(path).tolist()) == ([path.name], [2.0])
+
+    @pytest.mark.parametrize("name", ["x" * 5000, "a\0b"], ids=["long", "zero"])
+    def test_names_that_no_file_has(self, tmp_path, name):
+        for make in (self.File, self.Reader):
+            with pytest.raises((ResourceError, DataError)):
+                make(tmp_path / f"{name}{self.suffix}")
+
     def test_killed_writer_leaves_no_file_of_that_name(self, tmp_path, path):
         code = (
             f"import os, signal, sys; from labdaq.files import {self.File.__name__} as File\n"

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import weakref
 
 import numpy as np
@@ -46,6 +47,20 @@ def test_it_goes_with_the_last_view(file):
     assert memory() is not None
     del part
     assert memory() is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the system does it elsewhere")
+def test_who_interrupts_it_hears_of_nothing_else(file, monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    monkeypatch.setattr("labdaq.native.file_memory._libc", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        map_file(file, 8192)
+    gc.collect()
+    assert unraisable == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the system does it elsewhere")

@@ -28,7 +28,7 @@ def checked(scan, **options):
     found = {"start": [], "descriptor": [], "event_page": [], "stop": []}
     for name, document in documents(scan, **options):
         event_model.schema_validators[event_model.DocumentNames[name]].validate(document)
-        json.dumps(document)
+        json.dumps(document, allow_nan=False)
         found[name].append(document)
     (start,) = found["start"]
     descriptors = [d["uid"] for d in found["descriptor"]]
@@ -86,6 +86,35 @@ def test_data(store):
     assert data["when"][1] == "1970-01-01T00:00:00.000001"
     assert data["hits"] == [[], [0], [0, 1], [0, 1, 2]]
     assert json.loads(data["note"][3]) == {"i": 3, "text": "µ<b>"}
+
+
+def test_nan_and_infinities_are_null(store):
+    nan, inf = float("nan"), float("inf")
+    bad = np.array([1, nan, inf, -inf])
+    imaginary = np.zeros(4, "c8")
+    imaginary.imag = bad
+    streams = {
+        "real": (REAL, {"top": inf}, bad),
+        "single": (NumericStreamEncoder("f4"), {}, bad.astype("f4")),
+        "long": (NumericStreamEncoder(np.longdouble), {}, bad.astype(np.longdouble)),
+        "field": (NumericStreamEncoder("c8"), {}, imaginary),
+        "ragged": (NumericStreamEncoder(float, -1), {}, [bad[:n] for n in range(4)]),
+        "note": (JsonStreamEncoder(), {}, *[{"x": [x]} for x in bad.tolist()]),
+    }
+    found = checked(a_scan(store, {"x": nan, "deep": [{"y": -inf, "z": 1.5}]}, **streams))
+    assert found["start"][0]["info"] == {"x": None, "deep": [{"y": None, "z": 1.5}]}
+    data = found["event_page"][0]["data"]
+    assert data["real"] == data["single"] == data["long"] == [1, None, None, None]
+    assert data["field"] == [[0, 1], [0, None], [0, None], [0, None]]
+    assert data["ragged"] == [[], [1], [1, None], [1, None, None]]
+    assert data["note"] == ['{"x":[1.0]}', '{"x":[null]}', '{"x":[null]}', '{"x":[null]}']
+    assert json.loads(checked(a_scan(store, {"a.b": nan}))["start"][0]["info"]) == {"a.b": None}
+
+
+def test_infos_with_numbers_of_numpy_that_nobody_kept_yet(store):
+    scan = store.create_scan(WHO)
+    scan.info.update(gain=np.float32(0.5), offsets=np.array([1, np.nan]))
+    assert checked(scan)["start"][0]["info"] == {"gain": 0.5, "offsets": [1, None]}
 
 
 def test_the_router_takes_them(store):

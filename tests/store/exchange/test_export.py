@@ -173,6 +173,31 @@ class TestTrees:
                     assert not about.is_ragged
         assert [p.name for p in tmp_path.iterdir() if p.name != "store"] == [done.path.name]
 
+    @pytest.mark.parametrize("suffix", [".h5", ".zarr", ".npz"])
+    @pytest.mark.parametrize(
+        "names", [["..", "."], ["/", "\\"], ["_", "/", "\\", "__", "s_"], ["zarr.json"], [".._", "_..", "._"]]
+    )
+    def test_names_that_are_nothing_but_signs(self, store, tmp_path, suffix, names):
+        scan = a_scan(store, **{name: (REAL, {}, float(i)) for i, name in enumerate(names)})
+        done = scan.export(tmp_path / f"scan{suffix}")
+        if suffix == ".h5":
+            found = [read_hdf5(done.path, done.places[name])[0] for name in names]
+        elif suffix == ".zarr":
+            root = zarr.open_group(done.path, mode="r")
+            found = [root[done.places[name]][0] for name in names]
+        else:
+            found = [read_npz(done.path).arrays[done.places[name]][0] for name in names]
+        assert found == list(range(len(names)))
+
+    @pytest.mark.parametrize("suffix", [".h5", ".zarr"])
+    @pytest.mark.parametrize("names", [["a/b", "a_b.shapes"], ["a_b.shapes", "a/b"], ["a/b", "a_b", "a_b_.shapes"]])
+    def test_shapes_have_names_of_their_own(self, store, tmp_path, suffix, names):
+        images = NumericStreamEncoder("i4", (-1, -1))
+        kinds = {name: (REAL, {}, 1.0) if "shapes" in name else (images, {}, [np.ones((2, 3), "i4")]) for name in names}
+        done = a_scan(store, **kinds).export(tmp_path / f"scan{suffix}")
+        used = [*done.places.values(), *(done.places[name] + ".shapes" for name in names if "shapes" not in name)]
+        assert len(set(used)) == len(used)
+
     def test_a_large_info(self, store, tmp_path):
         done = a_scan(store, {"text": "x" * 500_000}, a=(REAL, {}, 1.0)).export(tmp_path / "scan.h5")
         with h5py.File(done.path) as file:
@@ -324,6 +349,27 @@ class TestPlaces:
             scan.export(path, overwrite=True)
         assert [p.name for p in tmp_path.iterdir() if p.name != "store"] == [path.name]
         assert before is None or path.read_bytes() == before
+
+    @pytest.mark.parametrize("suffix", ALL)
+    def test_who_interrupts_it_finds_nothing(self, store, tmp_path, suffix, monkeypatch):
+        scan = a_scan(store, a=(REAL, {}, np.zeros(10)))
+        seen = []
+
+        def interrupt(*_args):
+            seen.extend(path.name for path in tmp_path.glob("scan*"))
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("labdaq.store.stream.Stream.points", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            scan.export(tmp_path / f"scan{suffix}")
+        assert seen in ([], [f"scan{suffix}.part"])
+        assert not list(tmp_path.glob("scan*"))
+
+    @pytest.mark.parametrize("suffix", ALL)
+    @pytest.mark.parametrize("name", ["x" * 5000, "a\0b"], ids=["long", "zero"])
+    def test_names_that_no_file_has(self, store, tmp_path, suffix, name):
+        with pytest.raises(ResourceError):
+            a_scan(store, a=(REAL, {}, 1.0)).export(tmp_path / f"{name}{suffix}")
 
     def test_unknown_suffix_lists_those_that_there_are(self, scan, tmp_path):
         with pytest.raises(LayoutError, match=r"\.h5, .*\.npz"):

@@ -5,8 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from labdaq.errors import IndexNoMoreThereError, LayoutError, StateError
-from labdaq.store import JsonStreamEncoder, NumericStreamEncoder
+from labdaq.errors import DataError, IndexNoMoreThereError, LayoutError, StateError
+from labdaq.files import Hdf5Reader
+from labdaq.store import JsonStreamEncoder, NumericStreamEncoder, Stream
 from tests.store.kept import ENGINES, WHO, a_store, threads_of_zarr
 
 __all__ = ["threads_of_zarr"]
@@ -180,6 +181,15 @@ class TestWrongFiles:
         os.mkfifo(tmp_path / "pipe.h5")
         self.refused(store, {"file_path": str(tmp_path / "pipe.h5"), "data_path": "x/a"}, "no file")
 
+    @pytest.mark.parametrize(
+        "name",
+        ["x" * 5000 + ".h5", "a\0b.h5", "a\0b.zarr", "\ud800.h5"],
+        ids=["long", "zero", "zero in Zarr", "broken"],
+    )
+    @pytest.mark.parametrize("folder", ["", "/tmp/"])
+    def test_names_that_no_file_has(self, store, name, folder):
+        self.refused(store, {"file_path": folder + name, "data_path": "x/a"}, "does not serve")
+
     @pytest.mark.parametrize("info", [{"file_path": 3, "data_path": "a"}, {"file_path": "/x.h5"}, {"data_path": "a"}])
     def test_infos_that_say_nothing(self, store, info):
         self.refused(store, info, "no file is known")
@@ -196,6 +206,116 @@ class TestWrongFiles:
         trim(store, stream)
         with pytest.raises(IndexNoMoreThereError, match="shape"):
             stream[0]
+
+
+class TestCursors:
+    def test_nothing_is_skipped_that_a_file_has(self, store, tmp_path):
+        scan, stream = a_stream(store, {})
+        scan.prepare(), scan.start(), scan.stop()
+        scan.export(tmp_path / "y.h5", attach=True)
+        scan.close()
+        trim(store, stream)
+        cursor = store.load_scan(scan.key).streams["a"].cursor()
+        assert cursor.skip_trimmed() == 0
+        assert np.array_equal(cursor.read()[1], values())
+        assert (cursor.position, cursor.skipped, cursor.skip_trimmed()) == (N, 0, 0)
+
+    def test_what_a_file_does_not_have_is_skipped(self, store, tmp_path):
+        _scan, stream = a_stream(store, write(tmp_path / "x.h5", values()[10:], first_index=10))
+        stream.seal()
+        trim(store, stream)
+        cursor = stream.cursor()
+        with pytest.raises(IndexNoMoreThereError):
+            cursor.read()
+        assert cursor.skip_trimmed() == 10
+        assert np.array_equal(cursor.read()[1], values()[10:])
+        assert cursor.skipped == 10
+
+    def test_without_a_file_all_that_was_trimmed_is_skipped(self, store):
+        _scan, stream = a_stream(store, {})
+        first = trim(store, stream)
+        cursor = stream.cursor()
+        assert (cursor.skip_trimmed(), cursor.position) == (first, first)
+
+    def test_a_file_that_cannot_be_read_holds_nobody_up(self, store, tmp_path, monkeypatch):
+        _scan, stream = a_stream(store, write(tmp_path / "x.h5", values()))
+        stream.seal()
+        first = trim(store, stream)
+        cursor = stream.cursor()
+        assert cursor.read(count=5)[0] == 0
+        reading = Hdf5Reader.read
+
+        def damaged(self, name, start=None, stop=None, **options):
+            if start < first:
+                raise DataError("a block is damaged")
+            return reading(self, name, start, stop, **options)
+
+        monkeypatch.setattr(Hdf5Reader, "read", damaged)
+        assert cursor.skip_trimmed() == 0
+        with pytest.raises(IndexNoMoreThereError, match="a block is damaged"):
+            cursor.read()
+        assert cursor.skip_trimmed() == first - 5
+        assert cursor.read()[0] == first
+
+
+class TestIteration:
+    def spans(self, stream, monkeypatch, name):
+        """The points, and how many were taken each time."""
+        taken, original = [], getattr(Stream, name)
+
+        def spied(self, *span):
+            found = original(self, *span)
+            taken.append(len(found))
+            return found
+
+        monkeypatch.setattr(Stream, name, spied)
+        return list(stream), taken
+
+    def test_it_takes_no_more_than_it_has_to(self, store, monkeypatch):
+        monkeypatch.setattr("labdaq.store.stream._PIECE_NBYTES", 7 * 8 * WIDTH + 1)
+        _scan, stream = a_stream(store, {})
+        stream.seal()
+        found, taken = self.spans(stream, monkeypatch, "points")
+        assert np.array_equal(found, values())
+        assert taken == [7] * 28 + [4]
+
+    def test_one_point_may_be_too_much(self, store, monkeypatch):
+        monkeypatch.setattr("labdaq.store.stream._PIECE_NBYTES", 1)
+        _scan, stream = a_stream(store, {}, points=values(3))
+        stream.seal()
+        assert self.spans(stream, monkeypatch, "points")[1] == [1, 1, 1]
+
+    @pytest.mark.parametrize("encoder", [JsonStreamEncoder(), NumericStreamEncoder(int, -1)])
+    def test_points_that_differ_in_size(self, store, encoder, monkeypatch):
+        points = [[i] for i in range(5500)] if encoder.to_json()["type"] == "json" else list(np.arange(5500)[:, None])
+        stream = store.create_scan(WHO).create_stream("a", encoder)
+        for begin, end in [(0, 1), (1, 2500), (2500, 2501), *((i, i + 1) for i in range(2501, 5500))]:
+            stream.send_many(points[begin:end])
+        stream.seal()
+        found, taken = self.spans(stream, monkeypatch, "whole_batches")
+        assert [point[0] for point in found] == list(range(5500))
+        assert taken == [2500, 1000, 1000, 1000]
+
+    def test_of_a_file_and_of_the_store(self, store, tmp_path, monkeypatch):
+        points = [{"i": i, "text": "x" * 500} for i in range(3000)]
+        path = tmp_path / "y.h5"
+        place = {"file_path": str(path), "data_path": "entry/measurement/a"}
+        scan, stream = a_stream(store, place, JsonStreamEncoder(), points)
+        stream.seal()
+        scan.export(path)
+        store.engine.trim(stream.record, 1500)
+        assert 0 < stream.extent().first <= 1500
+        found, taken = self.spans(stream, monkeypatch, "whole_batches")
+        assert ([point["i"] for point in found], taken) == (list(range(3000)), [1000] * 3)
+
+    def test_a_stream_that_is_still_written(self, store):
+        _scan, stream = a_stream(store, {}, JsonStreamEncoder(), range(5))
+        points = iter(stream)
+        assert [next(points) for _ in range(5)] == [0, 1, 2, 3, 4]
+        stream.send(5)
+        assert next(points) == 5
+        stream.seal()
+        assert list(points) == []
 
 
 class TestRelativePaths:

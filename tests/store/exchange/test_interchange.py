@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from labdaq.errors import DataError, IndexNoMoreThereError, LayoutError, MissingExtraError, NotFoundError
+from labdaq.errors import DataError, IndexNoMoreThereError, LayoutError, MissingExtraError, NotFoundError, ResourceError
 from labdaq.files import Hdf5File, ZarrFile, write_npz
 from labdaq.files.arrow import from_arrow
 from labdaq.store import JsonStreamEncoder, NumericStreamEncoder
@@ -275,6 +275,31 @@ class TestFrames:
         _scan, stream = references(store, [point])
         with pytest.raises((DataError, NotFoundError, LayoutError)):
             resolve_frames(stream, root=folder)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["x" * 5000 + ".h5", "x" * 300 + ".h5", "x/" * 3000 + "y.h5", "\ud800.h5", "loop.h5", "a.h5/b.h5"],
+        ids=["long", "rather long", "deep", "broken", "loop", "in a file"],
+    )
+    @pytest.mark.parametrize("suffix", ["", ".zarr", ".npz"])
+    def test_names_that_no_file_has(self, store, folder, name, suffix):
+        (folder / "loop.h5").symlink_to(folder / "loop.h5")
+        _scan, stream = references(store, [{"file": name + suffix, "dataset": "x", "index": 0}])
+        with pytest.raises((DataError, ResourceError)):
+            resolve_frames(stream, root=folder)
+
+    @pytest.mark.parametrize("file", ["a.h5", "b.zarr", "c.npz"])
+    @pytest.mark.parametrize("dataset", ["a\0b", "\ud800", "x" * 5000], ids=["zero", "broken", "long"])
+    def test_names_that_no_dataset_has(self, store, folder, file, dataset):
+        _scan, stream = references(store, [{"file": file, "dataset": dataset, "index": 0}])
+        with pytest.raises((DataError, NotFoundError, ResourceError)):
+            resolve_frames(stream, root=folder)
+
+    def test_folders_that_there_are_not(self, store, folder):
+        _scan, stream = references(store, [{"file": "c.npz", "dataset": "image", "index": 0}])
+        for root in (folder / ("x" * 5000), str(folder) + "\0"):
+            with pytest.raises((DataError, ResourceError)):
+                resolve_frames(stream, root=root)
 
     def test_numbers_are_no_references(self, scan, tmp_path):
         with pytest.raises(LayoutError, match="'delay'"):
