@@ -1,10 +1,32 @@
 """Numerics, one concept a file: a NumPy reference as the definition, a compiled version, one public name.
 
-`edges`         where a waveform crosses a threshold
-`double_pulse`  two pulses in one waveform: the delay between them
-`lifetime`      an exponential over a flat background: likelihood and fit
+`edges`          where a waveform crosses a threshold
+`double_pulse`   two pulses in one waveform: the delay between them
+`lifetime`       an exponential over a flat background: likelihood and fit
+`peaks`          local maxima by height, distance, prominence and width, equal to SciPy's
+`peak_steps`     what peaks are, and how compiled code finds them
+`peak_scan`      searching and sorting below that
+`coincidences`   peaks of several channels that belong together
+`signatures`     which channels must have seen what
+`decays`         stopped muons in several channels: peaks, coincidences, signatures, decay time
+`pulse_heights`  baseline, height and integral of pulses
+`pulse_timing`   the time at a constant fraction of the height
+`pulse_shapes`   normalised pulses, and their correlation with a template
+`histogram`      counts of what comes in, in one or two dimensions
+`warming`        compile all that before it is needed
 """
 
+from labdaq.kernels.coincidences import group_peaks, group_peaks_into
+from labdaq.kernels.decays import (
+    DECAY,
+    DECAY_UNITS,
+    DecayCut,
+    decay_cut,
+    decay_filter,
+    decay_room,
+    decide_decay,
+    find_decays,
+)
 from labdaq.kernels.double_pulse import (
     DOUBLE_PULSE,
     DOUBLE_PULSE_UNITS,
@@ -13,19 +35,56 @@ from labdaq.kernels.double_pulse import (
     find_double_pulse,
 )
 from labdaq.kernels.edges import find_edges
+from labdaq.kernels.histogram import Histogram
 from labdaq.kernels.lifetime import LifetimeFit, fit_lifetime, lifetime_density, lifetime_nll
+from labdaq.kernels.peak_steps import PEAK, PeakCut, find_peaks_into, peak_room
+from labdaq.kernels.peaks import find_peaks, peak_cut
+from labdaq.kernels.pulse_heights import PULSE, PulseWindow, analyse_pulses, measure_baseline, measure_pulse
+from labdaq.kernels.pulse_shapes import NormalisedPulse, match_template, match_template_into, normalised_pulse
+from labdaq.kernels.pulse_timing import constant_fraction_time, find_constant_fraction
+from labdaq.kernels.signatures import match_signatures, parse_signatures
 from labdaq.kernels.warming import warm
 
 __all__ = [
+    "DECAY",
+    "DECAY_UNITS",
     "DOUBLE_PULSE",
     "DOUBLE_PULSE_UNITS",
+    "PEAK",
+    "PULSE",
+    "DecayCut",
     "DoublePulseCut",
+    "Histogram",
     "LifetimeFit",
+    "NormalisedPulse",
+    "PeakCut",
+    "PulseWindow",
+    "analyse_pulses",
+    "constant_fraction_time",
+    "decay_cut",
+    "decay_filter",
+    "decay_room",
+    "decide_decay",
     "double_pulse_filter",
+    "find_constant_fraction",
+    "find_decays",
     "find_double_pulse",
     "find_edges",
+    "find_peaks",
+    "find_peaks_into",
     "fit_lifetime",
+    "group_peaks",
+    "group_peaks_into",
     "lifetime_density",
     "lifetime_nll",
+    "match_signatures",
+    "match_template",
+    "match_template_into",
+    "measure_baseline",
+    "measure_pulse",
+    "normalised_pulse",
+    "parse_signatures",
+    "peak_cut",
+    "peak_room",
     "warm",
 ]

@@ -2,8 +2,15 @@
 
 import numpy as np
 
+from labdaq.kernels.coincidences import group_peaks
+from labdaq.kernels.decays import find_decays
 from labdaq.kernels.double_pulse import DOUBLE_PULSE, find_double_pulse
 from labdaq.kernels.edges import find_edges
+from labdaq.kernels.histogram import Histogram
+from labdaq.kernels.peaks import find_peaks
+from labdaq.kernels.pulse_heights import analyse_pulses
+from labdaq.kernels.pulse_shapes import match_template, normalised_pulse
+from labdaq.kernels.pulse_timing import constant_fraction_time
 
 __all__ = ["warm"]
 
@@ -18,4 +25,21 @@ def warm() -> int:
         waveform.flags.writeable = False  # as readers of a ring see it
         find_double_pulse(waveform, record)
         find_edges(waveform, threshold=1.0)
-    return 2 * len(_WAVEFORMS)
+        find_decays(
+            waveform.reshape(1, 1, -1), [("+", "+")], first_prominence=1, second_prominence=1, sample_interval_ns=1
+        )
+    return 3 * len(_WAVEFORMS) + _warm_those_of_one_type()
+
+
+def _warm_those_of_one_type() -> int:
+    """Those whose Python face makes float64 of everything."""
+    pulse = np.array([0.0, 1.0, 3.0, 1.0, 0.0])
+    peaks = find_peaks(pulse, prominence=1)
+    normalised_pulse(pulse, peaks[0], level=0.5)
+    match_template(pulse, pulse)
+    constant_fraction_time(pulse, 2)
+    analyse_pulses(pulse.reshape(1, -1), (1, 4), (0, 1))
+    group_peaks([peaks["index"]], window=1)
+    Histogram([0, 1, 2]).fill(pulse)
+    Histogram([0, 1, 2], [0, 1]).fill(pulse, pulse)
+    return 8
