@@ -4,6 +4,7 @@ Points of scans that are closed are given up first, the oldest before the newer;
 what is older than the protected history. What is said about scans is never removed.
 """
 
+import contextlib
 import logging
 import math
 import threading
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from labdaq.errors import LabdaqError, LayoutError
+from labdaq.errors import DataError, LabdaqError, LayoutError, NotFoundError
 from labdaq.store.engine import Engine, StreamRecord
 from labdaq.store.identity import Query
 from labdaq.store.states import ScanState
@@ -50,17 +51,30 @@ def trim(engine: Engine, limit_nbytes: int, *, protect_s: float = PROTECT_S) -> 
     usage = engine.usage()
     before = left = sum(usage.values())
     touched = 0
-    for stream, first in _candidates(engine, time.time_ns() - int(protect_s * 1e9)):
+    before_ns = time.time_ns() - int(protect_s * 1e9)
+    for stream in _candidates(engine):
         if left <= limit_nbytes:
             break
-        freed = _free(engine, stream, first, left - limit_nbytes, usage.get(stream.key, 0))
+        freed = 0
+        with _passing_over(f"stream {stream.name!r} ({stream.key})"):
+            freed = _free(engine, stream, before_ns, left - limit_nbytes, usage.get(stream.key, 0))
         touched += freed > 0
         left -= freed
     return TrimReport(before, before - left, touched, left <= limit_nbytes)
 
 
-def _free(engine: Engine, stream: StreamRecord, most: int, need: int, used: int) -> int:
-    """Trim a stream by so many bytes, up to a point: no more than the engine's pieces make necessary."""
+@contextlib.contextmanager
+def _passing_over(what: str) -> Iterator[None]:
+    """One that is damaged, or was deleted meanwhile, keeps nobody from trimming the others."""
+    try:
+        yield
+    except (DataError, NotFoundError) as error:
+        logger.warning("%s was passed over when room was made: %s", what, error)
+
+
+def _free(engine: Engine, stream: StreamRecord, before_ns: int, need: int, used: int) -> int:
+    """Trim a stream by so many bytes, of what is older than a time; no more than the engine's pieces make necessary."""
+    most = engine.journal(stream, before_ns)
     log = engine.open_log(stream)
     try:
         first, length, _is_sealed = log.extent()
@@ -81,15 +95,17 @@ def check_limits(limit_nbytes: int | None, protect_s: float) -> None:
         raise LayoutError(f"limit_nbytes {limit_nbytes} and protect_s {protect_s} are 0 or more")
 
 
-def _candidates(engine: Engine, before_ns: int) -> Iterator[tuple[StreamRecord, int]]:
-    """Streams, and the first point to be kept of each: first those of closed scans, then those of others."""
-    _tag, keys = engine.search(Query())
-    states = engine.states(keys)
-    for closed in (True, False):
-        for key in keys:
-            if (states.get(key) == ScanState.CLOSED) == closed:
-                for stream in engine.load(key).streams:
-                    yield stream, engine.journal(stream, before_ns)
+def _candidates(engine: Engine) -> Iterator[StreamRecord]:
+    """All streams: those of closed scans first, the oldest before the newer."""
+    open_ones = []
+    for key in engine.search(Query())[1]:
+        with _passing_over(f"scan {key}"):
+            scan = engine.load(key)
+            if scan.state == ScanState.CLOSED:
+                yield from scan.streams
+            else:
+                open_ones += scan.streams
+    yield from open_ones
 
 
 class Keeper:

@@ -124,3 +124,13 @@ class TestLimits:
         assert store.statistics().sent == 4000
         scan.close()
         assert store.statistics().sent == 4000
+
+
+def test_one_damaged_stream_keeps_nobody_from_making_room(store, caplog):
+    damaged, other = taken(store, 1), taken(store, 2)
+    index = store.engine.folder_of(damaged.streams["x"].key) / "index"
+    index.write_bytes(b"??" + index.read_bytes()[2:])
+    assert store.trim(0, protect_s=0).nbytes_freed == 320_000
+    with pytest.raises(IndexNoMoreThereError):
+        other.streams["x"][0]
+    assert "passed over" in caplog.text

@@ -66,7 +66,7 @@ return {'ok'}
 REMOVE = """
 local number = redis.call('HGET', KEYS[1], 'number')
 if not number then return 0 end
-for _, stream in ipairs(redis.call('SMEMBERS', KEYS[3])) do
+for _, stream in ipairs(redis.call('SMEMBERS', KEYS[3])) do if string.match(stream, '^labdaq:stream:%w+$') then
   redis.call('SREM', KEYS[5], stream)
   local last = redis.pcall('XREVRANGE', stream .. ':extent', '+', '-', 'COUNT', 1)[1]
   local place = last and string.match(last[2][2], '^%d+ %d+ %d+ %d+ [01] (%d+)$')
@@ -74,7 +74,7 @@ for _, stream in ipairs(redis.call('SMEMBERS', KEYS[3])) do
     redis.call('UNLINK', key)
   end
   redis.call('UNLINK', stream .. ':extent', stream .. ':about', stream .. ':writer')
-end
+end end
 redis.call('XDEL', KEYS[4], number .. '-0')
 redis.call('ZREM', KEYS[4] .. ':order', ARGV[1])
 for i = 6, #KEYS do redis.call('ZREM', KEYS[i], ARGV[i - 4]) end

@@ -80,6 +80,6 @@ def failure(reply: list[Any], name: str, lost: int = 0, start: int = 0) -> Labda
     if why == b"torn":
         return DataError(f"stream {name!r} holds points on the server that nobody sent there{also}")
     return DataError(
-        f"stream {name!r} has {count_of(more[0])} points on the server, of {start} that were there: it came back without "
-        f"the last ones, or somebody tampered with them{also}"
+        f"stream {name!r} has {count_of(more[0])} points on the server, of {start} that were there: it came back "
+        f"without the last ones, or somebody tampered with them{also}"
     )

@@ -14,8 +14,8 @@ from labdaq.store.identity import Query
 from labdaq.store.keys import tag_order
 from labdaq.store.redis import catalogue, replies, search
 from labdaq.store.redis.catalogue import LAST_TAG, SCANS, STREAMS
-from labdaq.store.redis.link import Command, Link
 from labdaq.store.redis.claim import failure
+from labdaq.store.redis.link import Command, Link
 from labdaq.store.redis.log import RedisLog, RedisLogWriter, extent_command
 from labdaq.store.redis.scripts import LOCATE, TRIM, stream_keys
 from labdaq.store.redis.sender import Sender
@@ -90,7 +90,10 @@ class RedisEngine:
         return replies.tag_of(self._link.run(catalogue.ADD, keys, [record.key, ms, *about, *places]))
 
     def load(self, key: str) -> ScanRecord:
-        return replies.scan_of(self._link.call("HMGET", key, *_FIELDS), key)
+        found = self._link.call("HMGET", key, *_FIELDS)
+        if not any(found):
+            raise ScanNotFoundError(f"there is no scan {key} in {self.url}")
+        return replies.scan_of(found, key)
 
     def find_stream(self, key: str) -> StreamRecord:
         record = self._link.call("HGET", stream_keys(key)[2], "record")

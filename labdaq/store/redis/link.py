@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from labdaq.errors import ClosedError, DataError, LayoutError, MissingExtraError, ResourceError
 from labdaq.store.redis.replies import wrong_type
@@ -252,11 +252,16 @@ def hidden(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        _port = parts.port
+        if parts.port is None or "@" in parts.netloc or "@" not in parts.path + parts.fragment:
+            return _shown(parts)
     except ValueError:  # a password with strange characters, perhaps: what is before its end stays hidden
-        scheme, _separator, rest = url.partition("://")
-        before, at, place = rest.rpartition("@")
-        return f"{scheme}://{'***' if before else ''}{at}{place.partition('?')[0]}"
+        pass
+    scheme, _separator, rest = url.partition("://")
+    before, at, place = rest.rpartition("@")
+    return f"{scheme}://{'***' if before else ''}{at}{place.partition('?')[0]}"
+
+
+def _shown(parts: SplitResult) -> str:
     user, at, place = parts.netloc.rpartition("@")
     name, colon, _password = user.partition(":")
     shown = f"{name}:***@{place}" if at and colon else parts.netloc

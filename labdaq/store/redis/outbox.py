@@ -3,6 +3,26 @@
 An entry of the Redis stream has the id ``<index of its first point>-1`` and two fields: ``m``, how many points it
 holds, when they were sent (ns, UTC) and how many bytes were sent before; and ``p``, their bytes. Small batches that
 are sent within a millisecond share an entry, where their bytes may simply be joined.
+
+A box is always in one of five states. Nothing says so but what it holds, so nothing can be out of step:
+
+==========  =======  =======  =========  =============================================================
+state       `queue`  `sent`   `error`    among those that are ready to be sent
+==========  =======  =======  =========  =============================================================
+empty       empty    empty    None       no
+waiting     some     empty    None       yes
+on its way  any      some     None       no, except when more was added meanwhile; the thread has it
+unanswered  any      some     None       yes; after a refusal with `refused_since`, and from `retry_at` on
+failed      empty    empty    an error   no, and never again
+==========  =======  =======  =========  =============================================================
+
+`add` makes an empty box wait, and changes no other state. `take` puts it on its way: what is unanswered as it was,
+else the first of what waits. From there `acknowledge` makes it empty or waiting; `refuse`, or a connection that
+breaks, unanswered. `fail` may come at any time, even while a box is on its way: what the server says of it then is not
+heard any more. A box that was dropped has failed, and the sender has forgotten it.
+
+Always: `npending` and `pending_nbytes` are those of `sent` and `queue` together, whose entries follow each other, up to
+`length`. `refused_since` is set only while there is something in `sent`.
 """
 
 import struct
@@ -195,5 +215,6 @@ class Outbox:
         self.length -= self.npending
         self.nlost += self.npending
         self.npending = self.pending_nbytes = 0
+        self.refused_since = None
         self.error = error
         return lost

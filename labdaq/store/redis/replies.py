@@ -165,9 +165,8 @@ def last_id(entries: Any) -> bytes:
 def scan_of(reply: Any, key: str) -> ScanRecord:
     """A scan, from its fields created_ns, identity, info, state and streams."""
     created, identity, info, state, streams = reply
-    if identity is None:
-        raise ScanNotFoundError(f"there is no scan {key}")
-    with _reading(key, "remove this scan with store.engine.remove, or put it right with redis-cli HSET"):
+    known_state = state_of(state, key)
+    with _reading(key, "delete this scan with store.delete_scan, or put it right with redis-cli HSET"):
         who = from_json_text(identity)
         IdentityModel(who).checked(who)
         about = _mapping(from_json_text(info))
@@ -175,7 +174,7 @@ def scan_of(reply: Any, key: str) -> ScanRecord:
         if not isinstance(known, list):
             raise TypeError(f"streams are {type(known).__name__}")
         records = tuple(_stream(stream) for stream in known)
-        return ScanRecord(key, _number(created, _NS), who, about, state_of(state, key), records)
+        return ScanRecord(key, _number(created, _NS), who, about, known_state, records)
 
 
 def stream_of(reply: bytes, key: str) -> StreamRecord:
@@ -263,6 +262,8 @@ def batch_of(entry: Any, place: str) -> Batch:
     try:
         number, (_m, about, _p, payload) = entry
         start, npoint = int(_BATCH.fullmatch(number)[1]), ABOUT.unpack(about)[0]  # type: ignore[index]
+        if npoint == 0:  # who reads on behind it would never come any further
+            raise ValueError("there is no point in it")
     except _UNFIT as error:
         raise _unfit(f"entry {str(entry)[:80]} of {place}", str(error)[:200], _REMOVE_STREAM) from error
     return Batch(start, npoint, payload)

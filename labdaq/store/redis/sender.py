@@ -2,7 +2,8 @@
 
 Writers put points into their `Outbox`, within a bound. The thread sends what has gathered there, and keeps it until
 the server has acknowledged it. When the connection breaks, it is made again and all that was not acknowledged is
-sent again; the server knows by the length of a stream what it has already.
+sent again; the server knows by the length of a stream what it has already. In which states a box may be is told in
+`labdaq.store.redis.outbox`.
 """
 
 import atexit
@@ -203,7 +204,7 @@ class Sender:
         finally:
             with self._lock:
                 for box in cargo:
-                    if box.sent or box.queue:
+                    if box.npending:
                         self._ready[box] = None
 
     def _note_progress(self) -> None:

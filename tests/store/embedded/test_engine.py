@@ -378,7 +378,7 @@ def test_a_folder_that_is_deleted_under_those_who_use_it(tmp_path):
 def test_files_of_another_stream_are_never_removed(store):
     stream = make(store)
     stream.send(1.0)
-    with pytest.raises(ResourceError, match="exists|UNIQUE"):
+    with pytest.raises(ResourceError, match=r"exists|UNIQUE"):
         store.engine.declare(stream.record)
     assert stream[:].tolist() == [1]
 
