@@ -97,7 +97,7 @@ def check_limits(limit_nbytes: int | None, protect_s: float) -> None:
 
 def _candidates(engine: Engine) -> Iterator[StreamRecord]:
     """All streams: those of closed scans first, the oldest before the newer."""
-    open_ones = []
+    open_ones: list[StreamRecord] = []
     for key in engine.search(Query())[1]:
         with _passing_over(f"scan {key}"):
             scan = engine.load(key)
