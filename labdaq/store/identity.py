@@ -4,9 +4,10 @@ What else there is to say about a scan goes to its info.
 """
 
 import math
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsIndex
 
 from labdaq.errors import LayoutError
 
@@ -96,7 +97,7 @@ class IdentityModel:
         if order not in {"oldest", "newest"}:
             raise LayoutError(f"order is {order!r}; it is 'oldest' or 'newest', whichever comes first")
         asked: Any = limit
-        if asked is not None and not (isinstance(asked, int) and asked >= 0):
+        if asked is not None and not (isinstance(asked, SupportsIndex) and operator.index(asked) >= 0):
             raise LayoutError(f"limit is {limit}; it is a number of scans, or None")
         exact: dict[str, str | float] = {}
         prefix: dict[str, str] = {}

@@ -293,13 +293,12 @@ class Catalogue:
         with self.reading() as db:
             return self._last_tag(db), [key for (key,) in db.execute(text, (*values, limit))]
 
-    def remove(self, key: str, remove_files: Callable[[str], None]) -> None:
-        """Remove a scan, and the files of its streams, of which the keys are given; nobody adopts them meanwhile."""
+    def remove(self, key: str) -> list[str]:
+        """Remove a scan; the keys of its streams."""
         with self.transaction() as db:
             streams = db.execute(f"{_STREAM} WHERE c.key = ?", (key,)).fetchall()
             db.execute("DELETE FROM scans WHERE key = ?", (key,))
-            for row in streams:
-                remove_files(row[0])
+        return [row[0] for row in streams]
 
     # ------------------------------------------------------------------------------------ streams
 

@@ -17,6 +17,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from labdaq.errors import BusyError, ClosedError, DataError, LayoutError, NotFoundError, ResourceError
@@ -143,7 +144,10 @@ class EmbeddedEngine:
         return self.catalogue.search(query)
 
     def remove(self, key: str) -> None:
-        self.catalogue.remove(key, lambda stream: remove_log(self.folder_of(stream)))
+        for stream in self.catalogue.remove(key):
+            folder = self.folder_of(stream)
+            # first the names, then the files: who is killed between leaves files without a name, which repair finds
+            self.catalogue.unless_known(stream, partial(remove_log, folder))
         self._bell.ring()
 
     # ------------------------------------------------------------------------------------ streams
@@ -314,17 +318,23 @@ class _Syncer:
 
     def _run(self, period_s: float, writers: "weakref.WeakMethod[Callable[[], list[EmbeddedWriter]]]") -> None:
         while not self._stop.wait(period_s):
-            open_writers = writers()
-            if open_writers is None:
+            if not _sync_all(writers):
                 return
-            for writer in open_writers():
-                writer.sync()
-            del open_writers
 
     def stop(self) -> None:
         self._stop.set()
         if threading.current_thread() is not self._thread:  # which may have been the last to know the engine
             self._thread.join()
+
+
+def _sync_all(writers: "weakref.WeakMethod[Callable[[], list[EmbeddedWriter]]]") -> bool:
+    """Force everything to the disk, and know nobody afterwards; False when the engine is gone."""
+    open_writers = writers()
+    if open_writers is None:
+        return False
+    for writer in open_writers():
+        writer.sync()
+    return True
 
 
 def _make_folder(folder: Path) -> int:
