@@ -101,13 +101,13 @@ def _mappings() -> Inventory:
 
 
 def _mapped_files(pid: int | str) -> Iterator[tuple[str, str]]:
-    """Inode and path of everything that a process has mapped; nothing where it may not be seen."""
+    """Inode and path of what a process has mapped of ours; nothing where it may not be seen."""
     try:
         text = Path(f"/proc/{pid}/maps").read_text()
     except OSError:
         return
     for line in text.splitlines():
-        fields = line.split(maxsplit=5)
+        fields = line.split(maxsplit=5) if "labdaq" in line else []  # one of thousands, before and after each test
         if len(fields) == 6:
             yield fields[4], fields[5]
 
