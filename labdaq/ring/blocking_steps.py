@@ -6,7 +6,7 @@ either is seen by that look, or sees the sleeper.
 """
 
 from labdaq.native import jit
-from labdaq.native.atomics import add, compare_and_swap, load32, pause, peek, poke, publish
+from labdaq.native.atomics import add, compare_and_swap, load32, pause, peek, publish
 from labdaq.native.clocks import monotonic_ns
 from labdaq.ring import words as w
 from labdaq.ring.observing_steps import try_see
@@ -75,7 +75,6 @@ def _wait(step: int, handle: int, first: int, second: int, wait_ns: int) -> int:
     event = w.SPACE_EVENT if step == _RESERVE else w.DATA_EVENT
     result = _spin(step, handle, first, second, since + min(wait_ns, peek(handle + w.SPIN_NS)))
     slept = 0
-    poke(peek(handle + w.PARTICIPANT) + w.P_IS_WAITING, 1)
     while result == w.AGAIN and slept == 0:
         add(block + event + 8, 1)
         seen = load32(block + event)
@@ -83,7 +82,6 @@ def _wait(step: int, handle: int, first: int, second: int, wait_ns: int) -> int:
         if result == w.AGAIN:
             slept = nap(block, event, seen, since + wait_ns)
         add(block + event + 8, -1)
-    poke(peek(handle + w.PARTICIPANT) + w.P_IS_WAITING, 0)
     note_wait(handle, since)
     return slept if result == w.AGAIN and slept != 0 else result
 

@@ -47,7 +47,7 @@ class RingCore:
         self._closed = False
         self._looked_at = 0.0
         self._stalled = -1
-        self._stuck: tuple[tuple[int, int], float] | None = None
+        self._stuck: dict[int, tuple[tuple[int, int], tuple[int, int]]] = {}
         self._remapping = threading.Lock()
         control.on_repair = self._repair
         self._attach_place()
@@ -224,20 +224,24 @@ class RingCore:
     def check_deadlock(self, group: int, wanted: int) -> None:
         """Raise when a reader waits for frames that the writers cannot write before it reads.
 
-        Called between sleeps: the state must last for a while, since writers may be about to commit.
+        Called between sleeps. Writers may be about to commit: the state must last for a while, and those who
+        hold frames must have spent it waiting (by their own count: who looks may wake when they wake).
         """
         control = self.control
         frontier = control.at(control.writers + w.FRONTIER)
         reserved = end_of_claims(control.writers) - frontier
         writing = self.holders(control.writers)
-        all_wait = bool(writing) and all(place[w.P_IS_WAITING] for place in writing)
-        if not all_wait or self.holders(group) or wanted + reserved <= control[w.CAPACITY]:
-            self._stuck = None
+        if not writing or self.holders(group) or wanted + reserved <= control[w.CAPACITY]:
+            self._stuck.pop(group, None)
             return
         state = (frontier, reserved)
-        if self._stuck is None or self._stuck[0] != state:
-            self._stuck = (state, time.monotonic())
-        elif time.monotonic() - self._stuck[1] > STALL_S / 2:
+        seen = (time.monotonic_ns(), sum(place[w.P_WAIT_NS] for place in writing))
+        before, since = self._stuck.setdefault(group, (state, seen))
+        lasted_ns, waited_ns = seen[0] - since[0], seen[1] - since[1]
+        if before == state and lasted_ns < STALL_S * 5e8:
+            return
+        self._stuck[group] = (state, seen)
+        if before == state and waited_ns > (len(writing) - 0.5) * lasted_ns:
             raise SpanError(
                 f"deadlock in ring {self.name!r}: this reader waits for {wanted} frames at once, a writer holds "
                 f"{reserved} and waits for more, and the ring has {control[w.CAPACITY]}: read smaller spans, or "

@@ -341,12 +341,12 @@ class ReadSequence:
             if count == 0:
                 return
             span = ObservedSpan(self, position, position + count, max(position - asked, 0))
+            if reader._copy and not span.keep().nframe:  # all gone while it was copied: the next span tells of it
+                position, asked = position + step, asked + max(step - count, 0)
+                continue
             note_seen(reader._address, position, 0, span.nframe_skipped, 0)
-            if reader._copy:
-                span.keep()
             try:
-                if span.nframe:
-                    yield span
+                yield span
             finally:
                 span.release()
             asked = position = position + step

@@ -97,7 +97,6 @@ P_CURSOR = 88
 P_REDELIVERED = 96
 P_WAITS = 104
 P_WAIT_NS = 112
-P_IS_WAITING = LINE + 72  # 1 while it sleeps in a step
 P_THREAD = LINE + 64  # who made it, native thread id
 P_LABEL = LINE  # 64 bytes
 P_FREE, P_LIVE, P_LEFT = 0, 1, 2

@@ -30,7 +30,7 @@ def test_one_that_spins_does_not_go_to_sleep_and_gets_its_events(ring, spin_s):
         reader.spin_s = spin_s
 
         def write():
-            wait_until(lambda: reader._place[w.P_IS_WAITING] or spin_s)
+            wait_until(lambda: control[w.DATA_WAITERS] or spin_s)
             for _ in range(100):
                 asleep.append(control[w.DATA_WAITERS])
             writer.put(7)
