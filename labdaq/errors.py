@@ -4,6 +4,8 @@ One flat vocabulary. Each class says who is to blame and derives from the built-
 already catch; each message names the values that were wrong and what to do about them.
 """
 
+import errno
+
 __all__ = [
     "BusyError",
     "ClosedError",
@@ -25,6 +27,16 @@ __all__ = [
     "StateError",
     "WaitTimeoutError",
 ]
+
+_REMEDIES = {
+    errno.ENOSPC: "make room on the disk, or choose another",
+    getattr(errno, "EDQUOT", 0): "your share of the disk is used up: make room, or choose another",
+    errno.EACCES: "look at its permissions, or choose another place",
+    errno.EPERM: "look at its permissions, or choose another place",
+    errno.EROFS: "choose a place that can be written",
+    errno.EMFILE: "close what is no longer used, or allow more open files (ulimit -n)",
+    errno.ENOENT: "make its folder first, or look at the name",
+}
 
 
 class LabdaqError(Exception):
@@ -61,6 +73,19 @@ class NotFoundError(LabdaqError, LookupError):
 
 class ResourceError(LabdaqError, OSError):
     """The system refused memory, a file or a handle; the message says how much was asked for."""
+
+    @classmethod
+    def of(cls, error: OSError, doing: str, path: object = None) -> "ResourceError":
+        """What the system said, keeping its number, with what can be done about it.
+
+        Examples
+        --------
+        >>> print(ResourceError.of(OSError(errno.ENOSPC, "No space left on device"), "writing", "data.csv"))
+        [Errno 28] writing failed: No space left on device; make room on the disk, or choose another: 'data.csv'
+        """
+        remedy = _REMEDIES.get(error.errno or -1)
+        text = f"{doing} failed: {error.strerror or error}" + (f"; {remedy}" if remedy else "")
+        return cls(error.errno, text) if path is None else cls(error.errno, text, str(path))
 
 
 class DataError(LabdaqError, ValueError):

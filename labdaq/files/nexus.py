@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labdaq.errors import ClosedError, LabdaqError, LayoutError, NotFoundError
+from labdaq.errors import ClosedError, LabdaqError, LayoutError, NotFoundError, ResourceError
 from labdaq.files.columns import Column, RaggedColumn, Time, batch_of, check_name, plain, text_of_time
 from labdaq.files.place import discard, part_of, put_in_place
-from labdaq.files.table import PathLike, check_free, resource_error
+from labdaq.files.table import PathLike, check_free
 
 __all__ = ["NexusFile"]
 
@@ -267,7 +267,7 @@ class NexusFile(ABC):
             refusal = self._refused() or (error if isinstance(error, OSError) else OSError(str(error)))
         if refusal is not None:
             self._give_up()
-            raise resource_error(refusal, self.path, doing) from refusal
+            raise ResourceError.of(refusal, doing, self.path) from refusal
 
     def _give_up(self) -> None:
         """Half of a file is of no use: take it away."""

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labdaq.errors import DataError, LayoutError
+from labdaq.errors import DataError, LayoutError, ResourceError
 from labdaq.files.place import discard, part_of, put_in_place
-from labdaq.files.table import LARGEST, PathLike, check_free, check_size, reading, resource_error
+from labdaq.files.table import LARGEST, PathLike, check_free, check_size, reading
 
 __all__ = ["Arrays", "read_npz", "write_npz"]
 
@@ -83,7 +83,7 @@ def write_npz(
                     np.lib.format.write_array(member, array, allow_pickle=False)
     except OSError as error:
         discard(file)
-        raise resource_error(error, file, "writing the file") from error
+        raise ResourceError.of(error, "writing the file", file) from error
     put_in_place(file, overwrite=overwrite)
 
 

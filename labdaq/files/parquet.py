@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labdaq.errors import ClosedError, LayoutError
+from labdaq.errors import ClosedError, LayoutError, ResourceError
 from labdaq.files.arrow import damaged, from_arrow, pyarrow, to_arrow
 from labdaq.files.place import discard, part_of, put_in_place
 from labdaq.files.table import (
@@ -26,7 +26,6 @@ from labdaq.files.table import (
     check_size,
     fields_of,
     reading,
-    resource_error,
 )
 
 __all__ = ["ParquetFile", "iterate_parquet", "read_parquet", "table_from"]
@@ -125,7 +124,7 @@ class ParquetFile:
         try:
             self._writer = self._arrow.parquet.ParquetWriter(self.part, schema)
         except OSError as error:
-            raise resource_error(error, self.path, "opening the file") from error
+            raise ResourceError.of(error, "opening the file", self.path) from error
         self._dtype = records.dtype
 
     def _flush(self) -> None:
@@ -137,7 +136,7 @@ class ParquetFile:
             self._writer.write_table(to_arrow(batch, self.units), self.row_group)
         except OSError as error:
             self._give_up()
-            raise resource_error(error, self.path, f"writing {batch.nbytes} bytes") from error
+            raise ResourceError.of(error, f"writing {batch.nbytes} bytes", self.path) from error
 
     def _give_up(self) -> None:
         """Without its last bytes the file is of no use: take it away."""
@@ -156,7 +155,7 @@ class ParquetFile:
                 self._writer.close()
             except OSError as error:
                 self._give_up()
-                raise resource_error(error, self.path, "completing the file") from error
+                raise ResourceError.of(error, "completing the file", self.path) from error
             self._is_closed = True
             put_in_place(self.path, overwrite=self.overwrite)
         self._is_closed = True

@@ -10,8 +10,8 @@ import os
 import shutil
 from pathlib import Path
 
-from labdaq.errors import ClosedError
-from labdaq.files.table import check_free, resource_error
+from labdaq.errors import ClosedError, ResourceError
+from labdaq.files.table import check_free
 
 __all__ = ["AppendedFile", "discard", "part_of", "put_in_place"]
 
@@ -49,7 +49,7 @@ class AppendedFile:
         try:
             self._file = io.FileIO(path, "w")
         except OSError as error:
-            raise resource_error(error, path, "opening the file") from error
+            raise ResourceError.of(error, "opening the file", path) from error
 
     def append(self, batch: bytes) -> None:
         """Write a batch, all of it or nothing."""
@@ -63,7 +63,7 @@ class AppendedFile:
         except OSError as error:
             if end is not None:
                 self._cut(end)
-            raise resource_error(error, self.path, f"writing {len(batch)} bytes") from error
+            raise ResourceError.of(error, f"writing {len(batch)} bytes", self.path) from error
 
     def _cut(self, end: int) -> None:
         """Take a half-written batch off the end of the file, where the file can be cut."""
@@ -102,7 +102,7 @@ def put_in_place(path: Path, *, overwrite: bool) -> None:
             _to_disk(part)
             part.replace(path)
     except OSError as error:
-        raise resource_error(error, path, "completing the file") from error
+        raise ResourceError.of(error, "completing the file", path) from error
 
 
 def _to_disk(part: Path) -> None:

@@ -24,7 +24,6 @@ __all__ = [
     "fields_of",
     "needed",
     "reading",
-    "resource_error",
 ]
 
 PathLike = str | os.PathLike[str]
@@ -85,15 +84,9 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     try:
         is_there = path.is_file() or path.is_dir()
     except OSError as error:
-        raise resource_error(error, path, "looking for the file") from error
+        raise ResourceError.of(error, "looking for the file", path) from error
     if is_there and not overwrite:
         raise ResourceError(f"{path} exists: give another name, or overwrite=True to replace it")
-
-
-def resource_error(error: OSError, path: Path, doing: str) -> ResourceError:
-    """Turn what the system said into our error, keeping its number."""
-    reason = error.strerror or str(error)
-    return ResourceError(error.errno, f"{doing} failed: {reason}", str(path))
 
 
 def check_size(nbyte: int, limit: int, what: str) -> None:
@@ -150,7 +143,7 @@ def reading(path: Path, what: str, *damaged: type[Exception]) -> Iterator[None]:
         raise ResourceError(errno.ENOMEM, f"reading it takes too much memory: {error}", str(path)) from error
     except OSError as error:
         if error.errno is not None:
-            raise resource_error(error, path, "reading the file") from error
+            raise ResourceError.of(error, "reading the file", path) from error
         raise DataError(f"{path} is not {what}: {error}") from error
     except damaged as error:
         raise DataError(f"{path} is not {what}: {error}") from error

@@ -1,6 +1,5 @@
 """Cursors: reading heads that follow streams while these are written."""
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,7 +7,7 @@ from labdaq.errors import EndOfStream, IndexNoMoreThereError, LayoutError
 from labdaq.store.engine import Extent
 from labdaq.store.exchange.fallback import first_there
 from labdaq.store.stream import Stream
-from labdaq.store.waiting import LOOK_S, limit_s
+from labdaq.store.waiting import deadline_of, patiently
 
 __all__ = ["Cursor", "CursorGroup"]
 
@@ -72,7 +71,7 @@ class Cursor:
         return self._read(max(1, count), block, timeout, whole=True)
 
     def _read(self, count: int, block: bool, timeout: float | None, *, whole: bool = False) -> tuple[int, Any]:
-        if not _await([self], block, _deadline(timeout)):
+        if not _await([self], block, deadline_of(timeout)):
             return self.position, []
         extent = self.stream.extent()
         if extent.length <= self.position:
@@ -159,7 +158,7 @@ class CursorGroup:
             Points that were to be read next were trimmed from one of them; no cursor moved.
         """
         count = _checked(count, last_only)
-        deadline = _deadline(timeout)
+        deadline = deadline_of(timeout)
         cursors = [cursor for stream, cursor in self.cursors.items() if stream not in self._ended]
         while cursors:
             if not _await(cursors, block, deadline):
@@ -192,11 +191,6 @@ def _checked(count: int, last_only: bool) -> int:
     return -1 if last_only else count
 
 
-def _deadline(timeout: float | None) -> float | None:
-    limit = limit_s(timeout)
-    return None if limit is None else time.monotonic() + limit
-
-
 def _await(cursors: list[Cursor], block: bool, deadline: float | None) -> bool:
     """Wait until one of the cursors has something to read, or has come to an end."""
     engine = cursors[0].stream.engine
@@ -206,17 +200,9 @@ def _await(cursors: list[Cursor], block: bool, deadline: float | None) -> bool:
     def is_ready() -> bool:
         return any(cursor._is_ready(extent) for cursor, extent in zip(cursors, engine.extents(logs), strict=True))
 
-    if is_ready():
-        return True
-    while block:
-        left = LOOK_S if deadline is None else min(LOOK_S, deadline - time.monotonic())
-        if left <= 0:
-            return False
-        if engine.wait(is_ready, keys, left):
-            return True
-        if all(lost := [log.lost_writer() for log in logs]) and not is_ready():
-            raise EndOfStream(
-                f"stream {cursors[0].stream.name!r} ends after {cursors[0].position} points: its writer, {lost[0]}, "
-                "died. `labdaq store repair` seals what is there"
-            )
-    return False
+    def lost() -> str | None:
+        """Who died, when all writers did."""
+        gone = [log.lost_writer() for log in logs]
+        return gone[0] if all(gone) else None
+
+    return is_ready() or (block and patiently(engine, is_ready, keys, deadline, lost))

@@ -90,6 +90,8 @@ class LogWriter(Protocol):
         ------
         ResourceError
             The system refused; the batch is not there, and the stream is as before.
+        BusyError, StateError, ScanNotFoundError
+            Somebody else took the stream over, sealed it, or deleted its scan.
         """
 
     def flush(self, timeout: float | None) -> None:

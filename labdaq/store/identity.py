@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 
 from labdaq.errors import LayoutError
 
-__all__ = ["Identity", "IdentityModel", "Query"]
+__all__ = ["Identity", "IdentityModel", "Query", "is_field"]
 
 Identity = dict[str, str | int | float | None]
 
@@ -57,7 +57,7 @@ class IdentityModel:
     def __init__(self, more: Iterable[str] = ()) -> None:
         own = [name for name in more if name not in _REQUIRED + _OPTIONAL]
         for name in own:
-            if not name.isidentifier() or name.startswith("_") or name in _TAKEN:
+            if not is_field(name):
                 raise LayoutError(f"{name!r} cannot be an identity field: it must be a Python name that is not taken")
         self.fields = (*_REQUIRED, *_OPTIONAL, *own)
 
@@ -153,6 +153,11 @@ def _plain(value: Any) -> str | int | float | None:
     if isinstance(value, int):
         return int(value)
     return None if value is None else float(value)
+
+
+def is_field(name: str) -> bool:
+    """Whether this can be the name of an identity field."""
+    return name in _REQUIRED + _OPTIONAL or (name.isidentifier() and not name.startswith("_") and name not in _TAKEN)
 
 
 def _is_unicode(text: str) -> bool:

@@ -7,13 +7,14 @@ A ring of events named ``raw`` becomes
 - ``raw.counter``, ``raw.timestamp_ns``, ``raw.deadtime`` and the ring's other planes.
 
 A ring of bytes becomes ``raw``, its bytes one after the other, and ``raw.sequences``: for each sequence its
-``name``, ``time_tag``, ``header``, ``tensor``, and where it begins and ends in ``raw``.
+``name``, ``time_tag``, ``header``, ``tensor``, where it begins and ends in ``raw``, and where frames are missing.
 
 Points of one frame have one index in all streams. Where a writer was killed, the shortest stream counts.
 """
 
 import math
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labdaq.errors import DataError, EndOfDataError, LayoutError, NotFoundError, WaitTimeoutError
+from labdaq.errors import EndOfDataError, LayoutError, NotFoundError, WaitTimeoutError
 from labdaq.store.encoding import JsonStreamEncoder, NumericStreamEncoder
 from labdaq.store.scan import Scan
 from labdaq.store.stream import Stream
@@ -71,7 +72,7 @@ def record(ring: "Ring", scan: Scan, name: str | None = None, *, guarantee: bool
     return (EventRecording if ring.is_typed else SequenceRecording)(ring, scan, name or ring.name, guarantee)
 
 
-class Recording:
+class Recording(ABC):
     """A ring that is being recorded; a context manager that stops it.
 
     Attributes
@@ -100,15 +101,17 @@ class Recording:
         self._thread = threading.Thread(target=self._run, name=f"record {name}", daemon=True)
         self._thread.start()
 
+    @abstractmethod
     def _declare(self, ring: "Ring", scan: Scan) -> dict[str, Stream]:
-        raise NotImplementedError
+        """The streams that it writes, declared."""
 
+    @abstractmethod
     def _open(self, ring: "Ring") -> Any:
-        raise NotImplementedError
+        """A reader or an observer of the ring."""
 
+    @abstractmethod
     def _take(self) -> bool:
-        """Keep what comes within a moment; False when the ring has ended."""
-        raise NotImplementedError
+        """Keep what comes within a moment; whether anything did. Raises EndOfDataError at the end of the ring."""
 
     def _run(self) -> None:
         try:
@@ -175,7 +178,9 @@ class EventRecording(Recording):
         nbytes = max(ring.dtype.itemsize * math.prod(ring.shape), 1)
         self._batch = max(1, min(_BATCH_NBYTES // nbytes, ring.contiguous))
         return {
-            key: scan.create_stream(f"{self.name}.{key}".rstrip("."), NumericStreamEncoder(dtype, shape), info)
+            key: scan.create_stream(
+                f"{self.name}.{key}" if key else self.name, NumericStreamEncoder(dtype, shape), info
+            )
             for key, (dtype, shape) in {**kinds, **beside}.items()
         }
 
@@ -243,6 +248,7 @@ class SequenceRecording(Recording):
         if sequence is None:
             raise EndOfDataError(f"ring {self.name!r} has ended")
         self._sequence, self._position, self._begun = sequence, 0, self.nframe
+        self._gaps: list[tuple[int, int]] = []
         self._frame = sequence._setup.frame
         self._gulp = max(1, min(_BATCH_NBYTES, self._ring.contiguous // 2) // self._frame)
 
@@ -264,26 +270,28 @@ class SequenceRecording(Recording):
                 return True
 
     def _keep(self, span: Any) -> None:
+        missed = span.frame_offset - self._position  # skipped, or written over while they were copied
+        if missed:
+            self._gaps.append(((self.nframe - self._begun) // self._frame, missed))
+            self.nskipped += missed * self._frame
         data = np.ascontiguousarray(span.data_view(np.uint8)).reshape(-1)
-        self.streams[""].send(data)
-        if span.nframe_overwritten:  # it was torn while it was written down, and is told to be
-            raise DataError(f"ring {self.name!r} was overwritten while it was recorded: use guarantee=True")
-        self.nskipped += span.nframe_skipped * self._frame
+        if len(data):
+            self.streams[""].send(data)
         self._position = span.frame_offset + span.nframe
         self.nframe += len(data)
 
     def _finish(self) -> None:
         sequence = self._sequence
-        tensor = sequence._setup.tensor
         self.streams["sequences"].send(
             {
                 "name": sequence.name,
                 "time_tag": sequence.time_tag,
                 "header": dict(sequence.header),
-                "tensor": tensor,
+                "tensor": sequence._setup.tensor,
                 "begin": self._begun,
                 "end": self.nframe,
-                "truncated": sequence.truncated,
+                "gaps": self._gaps,
+                "truncated": sequence.truncated or sequence.nframe != self._position,
             }
         )
         self._sequence = None
@@ -297,8 +305,12 @@ class KeptSequence:
     time_tag: int
     header: Mapping[str, Any]
     truncated: bool
+    """Whether it went on, or should have: its writer died, or the recording was stopped before its end."""
     data: Any
     """Its frames: of the tensor's dtype and shape, or bytes."""
+    gaps: tuple[tuple[int, int], ...] = ()
+    """Where frames are missing, which a recording without a guarantee did not get: index in `data` of the frame
+    before which they would be, and how many they were."""
 
 
 def kept_sequences(scan: Scan, name: str) -> Iterator[KeptSequence]:
@@ -319,4 +331,5 @@ def kept_sequences(scan: Scan, name: str) -> Iterator[KeptSequence]:
         if kept["tensor"]:
             tensor = Tensor.parse(kept["tensor"])
             data = data.view(tensor.stored_dtype).reshape(-1, *tensor.stored_shape)
-        yield KeptSequence(kept["name"], kept["time_tag"], kept["header"], kept["truncated"], data)
+        gaps = tuple((index, count) for index, count in kept["gaps"])
+        yield KeptSequence(kept["name"], kept["time_tag"], kept["header"], kept["truncated"], data, gaps)

@@ -12,7 +12,7 @@ from labdaq.store.engine import Engine, ScanRecord, StreamRecord
 from labdaq.store.keys import new_key
 from labdaq.store.states import ScanState
 from labdaq.store.stream import Stream
-from labdaq.store.waiting import patiently
+from labdaq.store.waiting import deadline_of, patiently
 
 if TYPE_CHECKING:
     from labdaq.files.table import PathLike
@@ -131,7 +131,9 @@ class Scan:
         def lost() -> str | None:
             return self._engine.lost_owner(self.key)
 
-        if not has_advanced() and not (block and patiently(self._engine, has_advanced, [self.key], timeout, lost)):
+        if not has_advanced() and not (
+            block and patiently(self._engine, has_advanced, [self.key], deadline_of(timeout), lost)
+        ):
             return False
         self._show(self._engine.load(self.key))
         return True

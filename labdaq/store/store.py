@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from labdaq.errors import LayoutError, NoScanAvailable, StateError
 from labdaq.store.engine import CATALOGUE, Engine, ScanRecord
-from labdaq.store.identity import IdentityModel
+from labdaq.store.identity import IdentityModel, is_field
 from labdaq.store.keys import check_key, new_key, tag_order
 from labdaq.store.retention import PROTECT_S, Keeper, TrimReport, check_limits, trim
 from labdaq.store.scan import Scan, as_json
@@ -85,7 +85,7 @@ class DataStore:
         self._given = (os.fspath(url), own, sync_s, patience_s)
         self._engine = _engine_of(os.fspath(url), sync_s, patience_s, must_exist)
         try:
-            self._model = IdentityModel(self._engine.identity_fields(own))
+            self._model = IdentityModel(filter(is_field, self._engine.identity_fields(own)))
             self._keeper = None if limit_nbytes is None else Keeper(self._engine, limit_nbytes, protect_s)
         except BaseException:
             self._engine.close()

@@ -10,7 +10,7 @@ from labdaq.errors import EndOfStream, IndexNoMoreThereError, LayoutError, NoWri
 from labdaq.store.encoding import encoder_of
 from labdaq.store.engine import Engine, Extent, Log, LogWriter, StreamRecord
 from labdaq.store.slicing import one_index, span_of
-from labdaq.store.waiting import limit_s, patiently
+from labdaq.store.waiting import deadline_of, limit_s, patiently
 
 if TYPE_CHECKING:
     from labdaq.store.cursor import Cursor
@@ -99,7 +99,7 @@ class Stream:
         EndOfStream
             Its writer died, and nobody will seal it.
         """
-        return patiently(self._engine, self.is_sealed, [self.key], timeout, self.log.lost_writer)
+        return patiently(self._engine, self.is_sealed, [self.key], deadline_of(timeout), self.log.lost_writer)
 
     def __getitem__(self, index: Any) -> Any:
         extent = self.log.extent()

@@ -7,7 +7,7 @@ from typing import Any, SupportsFloat
 from labdaq.errors import EndOfStream, LayoutError
 from labdaq.store.engine import Engine
 
-__all__ = ["LOOK_S", "limit_s", "patiently"]
+__all__ = ["deadline_of", "limit_s", "patiently"]
 
 LOOK_S = 1.0  # how often one that waits looks whether the writer still lives
 _FOR_EVER_S = 1e9  # longer than anybody waits, shorter than what the system can count
@@ -29,22 +29,31 @@ def limit_s(timeout: float | None) -> float | None:
     return float(min(timeout, _FOR_EVER_S))
 
 
+def deadline_of(timeout: float | None) -> float | None:
+    """When a timeout of the store is over, on the monotonic clock; None: never."""
+    limit = limit_s(timeout)
+    return None if limit is None else time.monotonic() + limit
+
+
 def patiently(
     engine: Engine,
     check: Callable[[], bool],
     keys: Sequence[str],
-    timeout: float | None,
+    deadline: float | None,
     lost: Callable[[], str | None],
 ) -> bool:
     """Wait until a check is true, and look now and then whether whoever could make it so still lives.
 
+    Parameters
+    ----------
+    lost
+        Says who died, if there is nobody left.
+
     Raises
     ------
     EndOfStream
-        He does not, and the check is still false.
+        Nobody is left, and the check is still false.
     """
-    limit = limit_s(timeout)
-    deadline = None if limit is None else time.monotonic() + limit
     while True:
         left = LOOK_S if deadline is None else min(LOOK_S, deadline - time.monotonic())
         if engine.wait(check, keys, max(left, 0)):

@@ -245,6 +245,28 @@ class TestSequences:
             thread.join()
         assert scan.streams["adc"][:].tolist() == [1] * kept
         assert scan.streams["adc.sequences"][0]["end"] == kept
+        (sequence,) = kept_sequences(scan, "adc")
+        assert sequence.truncated  # it went on
+
+    def test_without_a_guarantee_it_says_where_frames_are_missing(self, scan):
+        numbers = np.arange(5000, dtype="u4")
+        with labdaq.Ring("adc") as ring:
+            ring.resize(64, 256)
+            recording = record(ring, scan, guarantee=False)
+            with ring.begin_writing() as writer, writer.begin_sequence("fast", tensor={"dtype": "u32"}) as sequence:
+                for piece in np.split(numbers, 625):  # nobody waits for the recording
+                    with sequence.reserve(8) as span:
+                        span.data[...] = piece.reshape(span.data.shape)
+            kept = recording.stop()
+        assert kept + recording.nskipped == numbers.nbytes
+        (sequence,) = kept_sequences(scan, "adc")
+        assert not sequence.truncated
+        assert sum(count for _index, count in sequence.gaps) == 5000 - len(sequence.data)
+        expected, at = [], 0
+        for index, count in (*sequence.gaps, (len(sequence.data), 0)):
+            expected += list(range(at, at + index - len(expected)))
+            at = (expected[-1] + 1 if expected else 0) + count
+        assert sequence.data.reshape(-1).tolist() == expected
 
     def test_other_streams_are_no_sequences(self, scan):
         with pytest.raises(NotFoundError, match="no sequences"):

@@ -24,7 +24,7 @@ from labdaq.errors import BusyError, ClosedError, DataError, LayoutError, NotFou
 from labdaq.native.process import Identity, is_alive, this_process
 from labdaq.store.embedded.bell import Bell
 from labdaq.store.embedded.catalogue import Catalogue
-from labdaq.store.embedded.log import EmbeddedLog, create_log, refusal, remove_log, trim_log
+from labdaq.store.embedded.log import EmbeddedLog, create_log, remove_log, trim_log
 from labdaq.store.embedded.log_writer import EmbeddedWriter
 from labdaq.store.embedded.segments import segments_of
 from labdaq.store.engine import Extent, Log, ScanRecord, StreamRecord
@@ -68,14 +68,14 @@ class EmbeddedEngine:
         try:
             strangers = _make_folder(self.folder)
         except OSError as error:
-            raise refusal(error, f"using {self.folder} as a store") from error
+            raise ResourceError.of(error, f"using {self.folder} as a store") from error
         if strangers:
             raise ResourceError(f"{self.folder} holds {strangers} other files and is no store: give an empty folder")
         try:
             (self.folder / "streams").mkdir(mode=0o700, exist_ok=True)
             self._bell = Bell(self.folder / "bell")
         except OSError as error:
-            raise refusal(error, f"using {self.folder} as a store") from error
+            raise ResourceError.of(error, f"using {self.folder} as a store") from error
         self.catalogue = Catalogue(self.folder / "catalogue.db")
 
     @property

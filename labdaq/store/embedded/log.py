@@ -28,7 +28,7 @@ from labdaq.store.embedded.segments import SegmentReader, remove_segments, segme
 from labdaq.store.encoding import Batch, encoder_of, to_json_text
 from labdaq.store.engine import Extent, StreamRecord
 
-__all__ = ["EmbeddedLog", "create_log", "is_sound", "refusal", "remove_log", "sound_count", "trim_log"]
+__all__ = ["EmbeddedLog", "create_log", "is_sound", "remove_log", "sound_count", "trim_log"]
 
 INDEX = "index"
 BOOT_NUMBER = disk.boot_number()
@@ -46,14 +46,14 @@ def create_log(folder: Path, stream: StreamRecord) -> None:
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
-        raise refusal(error, f"making the folder of stream {stream.name!r}") from error
+        raise ResourceError.of(error, f"making the folder of stream {stream.name!r}") from error
     try:
         Index.create(
             folder / INDEX, {**about, "info": info} if len(to_json_text(info).encode()) < 2048 else about
         ).close()
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise refusal(error, f"making the files of stream {stream.name!r}") from error
+        raise ResourceError.of(error, f"making the files of stream {stream.name!r}") from error
 
 
 def remove_log(folder: Path) -> None:
@@ -78,7 +78,7 @@ def trim_log(folder: Path, first: int) -> int:
     except FileNotFoundError as error:
         raise ScanNotFoundError(f"the files of this stream are gone: {folder}") from error
     except OSError as error:
-        raise refusal(error, f"trimming {folder}") from error
+        raise ResourceError.of(error, f"trimming {folder}") from error
     try:
         count = sound_count(index, folder)
         kept = bisect.bisect_right(index.column("start", count), first) - 1
@@ -94,7 +94,7 @@ def trim_log(folder: Path, first: int) -> int:
         index.words[FIRST] = max(point, index.words[FIRST])  # before they go
         return remove_segments(doomed)
     except OSError as error:
-        raise refusal(error, f"trimming {folder}") from error
+        raise ResourceError.of(error, f"trimming {folder}") from error
     finally:
         index.close()
 
@@ -150,7 +150,7 @@ class EmbeddedLog:
 
     def __init__(self, folder: Path, stream: StreamRecord, lost_writer: Callable[[], str | None]) -> None:
         self.name = stream.name
-        self.lost_writer = lost_writer  # type: ignore[method-assign]
+        self._ask_lost = lost_writer
         self._folder = folder
         self._is_closed = False
         self._lock = threading.Lock()
@@ -160,7 +160,7 @@ class EmbeddedLog:
         except FileNotFoundError as error:
             raise ScanNotFoundError(f"the files of stream {stream.name!r} are gone: {folder}") from error
         except OSError as error:
-            raise refusal(error, f"opening stream {stream.name!r}") from error
+            raise ResourceError.of(error, f"opening stream {stream.name!r}") from error
         self._reader = SegmentReader(folder)
         self._most: int | None = None  # records that are sound, where a loss of power may have spoiled some
         try:
@@ -168,14 +168,14 @@ class EmbeddedLog:
                 self._most = sound_count(self._index, folder)
         except OSError as error:
             self.close()
-            raise refusal(error, f"opening stream {stream.name!r}") from error
+            raise ResourceError.of(error, f"opening stream {stream.name!r}") from error
         except BaseException:
             self.close()
             raise
         self._known = _Known(0, 0, 0)
 
     def lost_writer(self) -> str | None:
-        raise NotImplementedError
+        return self._ask_lost()
 
     def extent(self) -> Extent:
         try:
@@ -185,7 +185,7 @@ class EmbeddedLog:
                 raise
             raise ClosedError(f"the store of stream {self.name!r} was closed") from None
         except OSError as error:
-            raise refusal(error, f"reading stream {self.name!r}") from error
+            raise ResourceError.of(error, f"reading stream {self.name!r}") from error
 
     def _extent(self) -> Extent:
         words = self._index.words
@@ -235,7 +235,7 @@ class EmbeddedLog:
                 self._check_there(start)  # files that are being removed look damaged
                 raise
             except OSError as error:
-                raise refusal(error, f"reading stream {self.name!r}") from error
+                raise ResourceError.of(error, f"reading stream {self.name!r}") from error
 
     def _check_there(self, start: int) -> None:
         if start < self._index.words[FIRST]:
@@ -278,8 +278,3 @@ class EmbeddedLog:
             self._is_closed = True
             self._index.close()
             self._reader.close()
-
-
-def refusal(error: OSError, doing: str) -> ResourceError:
-    """What the system said, as an error of ours."""
-    return ResourceError(error.errno, f"{doing} failed: {error.strerror or error}")

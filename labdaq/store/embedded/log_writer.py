@@ -12,7 +12,7 @@ from zlib import crc32
 from labdaq.errors import BusyError, LayoutError, ResourceError, ScanNotFoundError, StateError
 from labdaq.store.embedded.bell import Bell
 from labdaq.store.embedded.index import BOOT, COMMITTED, DELETED, FIRST, SEALED, SYNCED, Index, Record
-from labdaq.store.embedded.log import BOOT_NUMBER, INDEX, refusal, sound_count
+from labdaq.store.embedded.log import BOOT_NUMBER, INDEX, sound_count
 from labdaq.store.embedded.segments import SegmentWriter
 
 __all__ = ["EmbeddedWriter"]
@@ -58,12 +58,12 @@ class EmbeddedWriter:
         except FileNotFoundError as error:
             raise ScanNotFoundError(f"the files of stream {name!r} are gone: {folder}") from error
         except OSError as error:
-            raise refusal(error, f"opening stream {name!r}") from error
+            raise ResourceError.of(error, f"opening stream {name!r}") from error
         try:
             self._resume(folder)
         except OSError as error:
             self._index.close()
-            raise refusal(error, f"opening stream {name!r}") from error
+            raise ResourceError.of(error, f"opening stream {name!r}") from error
         except BaseException:
             self._index.close()
             raise
@@ -104,7 +104,7 @@ class EmbeddedWriter:
                 if self._sync_s == 0:
                     self._force()
             except OSError as error:
-                raise refusal(error, f"writing to stream {self._name!r} after {self.length} points") from error
+                raise ResourceError.of(error, f"writing to stream {self._name!r} after {self.length} points") from error
             self.length += count
             self._offset = offset + nbytes
         self._bell.ring()
@@ -160,7 +160,7 @@ class EmbeddedWriter:
                 if words[DELETED]:
                     return
                 self._is_doubtful = True
-                self._error = refusal(error, f"forcing stream {self._name!r} to the disk")
+                self._error = ResourceError.of(error, f"forcing stream {self._name!r} to the disk")
                 return
             self._synced = count
             if not self._is_doubtful:  # else the system may have dropped what it could not write: CRCs shall tell
@@ -190,7 +190,7 @@ class EmbeddedWriter:
                 self._index.sync()
             except OSError as error:
                 self._index.words[SEALED] = 0
-                raise refusal(error, f"sealing stream {self._name!r}") from error
+                raise ResourceError.of(error, f"sealing stream {self._name!r}") from error
 
     def close(self) -> None:
         if self._sync_s is not None:

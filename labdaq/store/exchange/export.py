@@ -25,7 +25,7 @@ import numpy as np
 from labdaq.errors import LayoutError, ResourceError, StateError
 from labdaq.files import Hdf5File, NexusFile, ZarrFile
 from labdaq.files.place import discard, part_of, put_in_place
-from labdaq.files.table import PathLike, check_free, resource_error
+from labdaq.files.table import PathLike, check_free
 from labdaq.store.exchange.fallback import FILES
 from labdaq.store.exchange.selection import Selected, aligned, select
 from labdaq.store.exchange.tables import write_csv, write_npz, write_parquet
@@ -186,7 +186,7 @@ def _all_or_nothing(path: Path, kind: str, *, overwrite: bool) -> Iterator[None]
     except BaseException as error:
         discard(path)
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ResourceError):
-            raise resource_error(error, path, "writing the file") from error
+            raise ResourceError.of(error, "writing the file", path) from error
         raise
 
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from labdaq.errors import DataError, LayoutError, ScanNotFoundError
+from labdaq.errors import DataError, ScanNotFoundError
 from labdaq.store.encoding import Batch, from_json_text
 from labdaq.store.engine import Extent, ScanRecord, StreamRecord
 from labdaq.store.identity import IdentityModel
@@ -130,17 +130,8 @@ def tag_of(reply: Any) -> str:
 
 
 def fields_of(reply: Any) -> tuple[str, ...]:
-    """Identity fields; what could not be one is left out, so that it keeps nobody from opening the store."""
-    return tuple(dict.fromkeys(name for data in reply if (name := _field(data)) is not None))
-
-
-def _field(data: bytes) -> str | None:
-    try:
-        name = data.decode()
-        IdentityModel([name])
-    except (UnicodeError, LayoutError):
-        return None
-    return name
+    """Identity fields, whatever they are called."""
+    return tuple(dict.fromkeys(data.decode(errors="replace") for data in reply))
 
 
 def keys_of(reply: Sequence[Any], kind: str, place: str) -> list[str]:
