@@ -140,6 +140,12 @@ class EventReader(Participant):
     It closes when a loop over it ends, by ``break`` too; the event at hand counts as read. When an exception
     leaves its ``with`` block, an event from :meth:`read` that was not released goes back to the group, to be
     delivered again.
+
+    Attributes
+    ----------
+    ahead : int
+        How many events, at most, it claims at once for :meth:`read` and iteration; 1 at first. More make reading
+        quicker, and fewer of them are left to the other members meanwhile. They are released together.
     """
 
     _role = w.READER
@@ -168,7 +174,18 @@ class EventReader(Participant):
         self._claim_start = self._claim_end = self._next = 0
         self._is_claimed = self._is_adopted = self._is_releasing = False
         self._wanted = 1
+        self.ahead = 1
         self._thread = get_ident()
+
+    @property
+    def claim(self) -> int:
+        """Index of the first event of the claim at hand; -1 for none."""
+        return self._claim_start if self._is_claimed else -1
+
+    @property
+    def is_claim_over(self) -> bool:
+        """Whether asking for the next event will release the claim at hand, if there is any."""
+        return self._next >= self._claim_end
 
     def _after_fork(self) -> None:
         super()._after_fork()
@@ -271,7 +288,7 @@ class EventReader(Participant):
             self._current = None
             if self._is_claimed:
                 self._finish()
-            if not self._claim(1, 1, timeout):
+            if not self._claim(1, self.ahead, timeout):
                 return None
 
     def __iter__(self) -> "Generator[Event, None, None]":

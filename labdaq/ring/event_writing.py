@@ -1,6 +1,7 @@
 """Writing events: records that stand for themselves, by any number of writers at once."""
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,6 +107,7 @@ class EventWriter(Participant):
         deadtime: float | None = None,
         *,
         like: "Event | None" = None,
+        planes: Mapping[str, Any] | None = None,
         timeout: float | None = None,
     ) -> None:
         """Write one event that is ready: the frame is reserved only for the time of the copy.
@@ -123,6 +125,10 @@ class EventWriter(Participant):
             the last event of this writer.
         like
             Copy counter, time stamp and dead time from this event, as filters do.
+        planes
+            Values, or rows, of other planes of the ring; what is not given there keeps an old value.
+        timeout
+            Seconds to wait for room; None waits for ever.
 
         Raises
         ------
@@ -143,6 +149,8 @@ class EventWriter(Participant):
             start = self._claim(1, timeout)
             plane = self._memory.data
             plane.array[start % plane.slots] = record
+            if planes is not None:
+                self._fill_planes(start, planes)
             now_ns = time.time_ns()
             if deadtime is None:
                 deadtime = self._deadtime(now_ns - asked_ns, now_ns)
@@ -152,6 +160,11 @@ class EventWriter(Participant):
         except BaseException:
             self._give_up()
             raise
+
+    def _fill_planes(self, start: int, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            plane = self._memory.planes[name]
+            plane.array[start % plane.slots] = value
 
     def _deadtime(self, waited_ns: int, now_ns: int) -> float:
         """Waiting, as a fraction of the time since this writer's last event."""
@@ -255,6 +268,12 @@ class WriteEvent:
         plane = self._writer._memory.data
         view: Array = plane.array[self._start % plane.slots, ...]
         return view
+
+    def set_plane(self, name: str, value: Any) -> None:
+        """Fill another plane of the ring for this event; what is not set keeps an old value."""
+        if not self._is_open:
+            raise ClosedError("this event is over: its frame belongs to the ring again")
+        self._writer._fill_planes(self._start, {name: value})
 
     def copy_metadata(self, event: "Event | WriteEvent") -> None:
         """Take counter, time stamp and dead time from another event."""

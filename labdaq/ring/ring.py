@@ -352,6 +352,11 @@ class Ring:
         self._core.check_open()
         self._core.end()
 
+    def reopen(self) -> None:
+        """Take an `end` back before there is a writer: readers wait for one again."""
+        self._core.check_open()
+        self._core.end(ended=False)
+
     # -------------------------------------------------------------------------------- statistics
 
     def statistics(self) -> RingStatistics:

@@ -19,7 +19,6 @@ from labdaq.store.matching import matches
 from labdaq.store.redis import outbox
 from labdaq.store.statistics import StoreStatistics
 from labdaq.testing.redis import redis_server
-from labdaq.testing.stores import StoreTests
 from labdaq.testing.stores.cursors import CursorTests
 from labdaq.testing.stores.scans import ScanTests
 from labdaq.testing.stores.streams import WriterTests
@@ -42,10 +41,6 @@ class _OnRedis:
             store.engine._link.call("FLUSHALL")
         with DataStore(f"{server.url}?protocol={self.protocol}", patience_s=5) as store:
             yield store
-
-
-class TestRedisStores(_OnRedis, StoreTests):
-    pass
 
 
 class _OldProtocol:
