@@ -78,6 +78,12 @@ class CsvFile:
         self._dtype: np.dtype[Any] | None = None
         self._is_closed = False
 
+    def at(self, path: PathLike) -> "CsvFile":
+        """A file with the same settings at another place."""
+        return CsvFile(
+            path, units=self.units, titles=self.titles, separator=self.separator, overwrite=self.overwrite
+        )
+
     def write(self, records: npt.NDArray[Any]) -> None:
         """Append a batch.
 

@@ -91,6 +91,12 @@ class ParquetFile:
         self._waiting_records = 0
         self._is_closed = False
 
+    def at(self, path: PathLike) -> "ParquetFile":
+        """A file with the same settings at another place."""
+        return ParquetFile(
+            path, units=self.units, metadata=self.metadata, row_group=self.row_group, overwrite=self.overwrite
+        )
+
     def write(self, records: npt.NDArray[Any]) -> None:
         """Append a batch; the records are copied.
 

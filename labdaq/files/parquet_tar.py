@@ -75,6 +75,10 @@ class ParquetTarFile:
         self._next = 0
         self._is_closed = False
 
+    def at(self, path: PathLike) -> "ParquetTarFile":
+        """A file with the same settings at another place."""
+        return ParquetTarFile(path, overwrite=self.overwrite)
+
     def write(self, event: npt.NDArray[Any], counter: int | None = None) -> None:
         """Append an event.
 

@@ -29,6 +29,11 @@ class EventWriter(Participant):
     """One of the writers of a ring of events, from ``ring.writer()``; a context manager.
 
     Each thread makes its own. Leaving voids what is still open; it does not end the ring.
+
+    Attributes
+    ----------
+    waited_ns : int
+        How long it waited for room and copied, in all: the sum of what the dead times of its events are made of.
     """
 
     _role = w.WRITER
@@ -47,6 +52,7 @@ class EventWriter(Participant):
             super().__init__(core, sequencer=core.control.writers, label=label)
         self._closed = False
         self._last_ns = time.time_ns()
+        self.waited_ns = 0
 
     def reserve(self, n: int | None = None, timeout: float | None = None) -> "Any":
         """Claim the next frame, or the next ``n``, to fill in place; a context manager that commits.
@@ -168,6 +174,7 @@ class EventWriter(Participant):
 
     def _deadtime(self, waited_ns: int, now_ns: int) -> float:
         """Waiting, as a fraction of the time since this writer's last event."""
+        self.waited_ns += waited_ns
         cycle_ns = now_ns - self._last_ns
         return min(max(waited_ns / cycle_ns, 0.0), 1.0) if cycle_ns > 0 else 0.0
 

@@ -1,0 +1,63 @@
+"""Closing the books of a run: what is left in the rings, what the dead had noted, and the balance."""
+
+from typing import TYPE_CHECKING
+
+from labdaq.errors import EndOfDataError
+from labdaq.pipeline import board as b
+from labdaq.pipeline.board import Board
+from labdaq.pipeline.ledger import NodeBalance
+from labdaq.pipeline.nodes import Node
+from labdaq.ring import Ring
+
+if TYPE_CHECKING:
+    from labdaq.pipeline.run import Run
+
+__all__ = ["balance_of", "flush", "settle_the_dead"]
+
+
+def flush(ring: Ring, group: str, board: Board | None = None) -> int:
+    """Pass over what is left in an ended ring for a group; how many events that were.
+
+    What a dead worker noted of events that are found here is struck out: they are undelivered.
+    """
+    left = 0
+    with ring.reader(group=group, label="flush") as reader:
+        while True:
+            try:
+                events = reader.read_span(ring.capacity)
+            except EndOfDataError:
+                return left
+            left += events.nframe
+            if board is not None and events.redelivered:
+                for row in board.rows():
+                    row.strike_out(reader.claim)
+
+
+def settle_the_dead(board: Board) -> None:
+    """Count for good what workers had noted when they died: they had released it, or it would have been found."""
+    for row in board.rows():
+        row.settle()
+
+
+def balance_of(node: Node, run: "Run", left: int) -> NodeBalance:
+    """The balance of a node at the end."""
+    rows = [run.board.row(number) for number in run.rows[node.name]]
+    counts = {name: sum(row.counts()[name] for row in rows) for name in b.OUTCOMES}
+    written = sum(row.get(b.W_WRITTEN) for row in rows)
+    losses = run.losses.get(node.name, {})
+    if node.is_source:
+        if run.is_only_writer(node):  # what a process wrote and did not come to count
+            written = sum(run.written_to(ring) for ring in node.writes)
+        counts["accepted"] = written
+        received = written + counts["discarded"]
+    else:
+        received = sum(run.written_to(ring) for ring in node.reads)
+    return NodeBalance(
+        name=node.name,
+        role=node.role,
+        received=received,
+        **counts,
+        undelivered=left,
+        written=written,
+        device_losses=losses,
+    )

@@ -1,0 +1,177 @@
+"""Workers in processes of their own.
+
+A process is a new interpreter on every system: no state is inherited, and functions of a notebook go there as
+they are (cloudpickle). It is told what to do, and tells what happens, over a connection; when that breaks,
+because this process died, it ends within a second or two, and its source goes into a safe state.
+"""
+
+import contextlib
+import os
+import secrets
+import subprocess
+import sys
+import threading
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from labdaq.errors import LayoutError, ResourceError
+from labdaq.pipeline import board as b
+from labdaq.pipeline.board import Board
+from labdaq.pipeline.plan import WorkerPlan
+from labdaq.pipeline.worker import Report
+from labdaq.pipeline.workers import new_worker
+
+__all__ = ["ProcessHost"]
+
+_KEY_VARIABLE = "LABDAQ_WORKER_KEY"
+_PROGRAM = "from labdaq.pipeline.processes import main; main()"
+
+
+class ProcessHost:
+    """A worker and its process, as the supervisor sees them."""
+
+    is_killable = True
+
+    def __init__(self, plan: WorkerPlan, board: Board, report: Report) -> None:
+        self.plan = plan
+        self._board, self._report = board, report
+        try:
+            self._payload = cloudpickle.dumps((plan, str(board.path)))
+        except LayoutError:
+            raise
+        except Exception as error:  # pickling raises whatever the object raises
+            raise LayoutError(f"{plan.who} cannot go to another process: {error}") from error
+        self._connection: Connection[Any, Any] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._listen, name=f"{plan.name} (process)", daemon=True)
+        self._is_told = threading.Event()
+
+    def start(self) -> None:
+        """Begin.
+
+        Raises
+        ------
+        ResourceError
+            The system has no room for another process.
+        """
+        key = secrets.token_bytes(32)
+        self._listener = Listener(authkey=key)
+        arguments = [sys.executable, "-c", _PROGRAM, str(self._listener.address), str(os.getpid())]
+        paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+        environment = {**os.environ, _KEY_VARIABLE: key.hex(), "PYTHONPATH": paths}
+        try:
+            self._process = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL)
+        except OSError as error:
+            self._listener.close()
+            raise ResourceError.of(error, f"starting a process for {self.plan.who}") from error
+        self._thread.start()
+
+    def _listen(self) -> None:
+        """Hand on what the process tells, until it has ended."""
+        waiting = threading.Thread(target=self._give_up_on_death, name=f"{self.plan.name} (start)", daemon=True)
+        waiting.start()
+        with contextlib.suppress(OSError, EOFError, AuthenticationError):
+            self._connection = self._listener.accept()
+            self._listener.close()
+            self._connection.send_bytes(self._payload)
+            while True:
+                kind, said = self._connection.recv()
+                if kind == "ended":
+                    self._is_told.set()
+                self._report(kind, said)
+        self._process.wait()  # type: ignore[union-attr]
+        waiting.join()
+        if not self._is_told.is_set():
+            self._report("died", self._process.returncode)  # type: ignore[union-attr]
+
+    def _give_up_on_death(self) -> None:
+        """If the process ends before it calls, nobody may wait for its call."""
+        self._process.wait()  # type: ignore[union-attr]
+        if self._connection is None:
+            with contextlib.suppress(OSError, EOFError, AuthenticationError):
+                Client(self._listener.address).close()
+            with contextlib.suppress(OSError):
+                self._listener.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still works, or has more to tell."""
+        return self._thread.is_alive()
+
+    def change(self, name: str, value: Any) -> None:
+        """Set a parameter at the border of the next event."""
+        self._send(("change", (name, value)))
+
+    def interrupt(self) -> None:
+        """Make a source that waits for its device return."""
+        self._send(("interrupt", None))
+
+    def _send(self, message: tuple[str, Any]) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._connection.send(message)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self._process.kill()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for it to end; whether it has."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            self._connection.close()
+        with contextlib.suppress(OSError):
+            self._listener.close()
+
+
+# ------------------------------------------------------------------------------------ in the process
+
+
+def main() -> None:
+    """Run one worker: what the process executes."""
+    address, parent = sys.argv[1:3]
+    connection = Client(address, authkey=bytes.fromhex(os.environ.pop(_KEY_VARIABLE)))
+    lock = threading.Lock()
+
+    def report(kind: str, said: Any) -> None:
+        with lock, contextlib.suppress(OSError, ValueError):
+            connection.send((kind, said))
+
+    try:
+        plan, path = cloudpickle.loads(connection.recv_bytes())
+        board = Board.open(Path(path))
+        worker = new_worker(plan, board, report)
+    except Exception as error:  # noqa: BLE001 - whatever unpickling runs into
+        report("gone", f"this worker could not begin: {type(error).__name__}: {error}")
+        report("ended", "failed")
+        return
+    listening = threading.Thread(target=_listen, args=(connection, worker, int(parent)), daemon=True)
+    listening.start()
+    worker.run()
+    for ring in {*plan.reads, *plan.writes, *plan.observes}:
+        ring.close()
+    connection.close()
+
+
+def _listen(connection: "Connection[Any, Any]", worker: Any, parent: int) -> None:  # noqa: ARG001
+    """Obey, and end when the process that asked for the work is gone."""
+    with contextlib.suppress(OSError, EOFError, ValueError):
+        while True:
+            kind, said = connection.recv()
+            if kind == "change":
+                worker.changes.append(said)
+            elif kind == "interrupt" and hasattr(worker.plan.work, "interrupt"):
+                worker.plan.work.interrupt()
+    if worker.row.get(b.W_STATE) == b.WORKING:
+        with contextlib.suppress(Exception):
+            worker.plan.work.close()
+        os._exit(1)

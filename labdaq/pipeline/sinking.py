@@ -1,0 +1,127 @@
+"""Sinks: what they read, they keep."""
+
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from labdaq.errors import EndOfDataError, LabdaqError, WaitTimeoutError
+from labdaq.pipeline import board as b
+from labdaq.pipeline.filtering import ReadingWorker, strike_out
+from labdaq.pipeline.outlets import Outlet
+from labdaq.pipeline.trace import TRACE, is_redelivered, record_key
+from labdaq.pipeline.worker import Worker
+from labdaq.ring.event_reading import Event, EventReader, EventsRead
+
+__all__ = ["Batch", "CallingWorker", "KeepingWorker"]
+
+_SLICE_S = 0.2
+_BATCH_NBYTES = 1 << 22
+
+
+class CallingWorker(ReadingWorker):
+    """A sink that is a function of an event."""
+
+    def chosen_work(self, outlets: list[Outlet]) -> Any:  # noqa: ARG002 - it has none
+        """See :class:`ReadingWorker`."""
+        function = self.plan.work
+
+        def work(event: Event) -> int:
+            function(event)
+            return b.ACCEPTED
+
+        return work
+
+
+class Batch:
+    """Events chosen from a batch; see :class:`labdaq.roles.EventBatch`."""
+
+    def __init__(self, events: EventsRead, chosen: Any = None) -> None:
+        self._events, self._chosen = events, chosen
+
+    @property
+    def data(self) -> Any:
+        """Shape ``(n, *shape of one event)``."""
+        return self._events.data if self._chosen is None else self._events.data[self._chosen]
+
+    @property
+    def planes(self) -> dict[str, Any]:
+        """The planes by name."""
+        planes = {name: self._events.planes[name] for name in self._events.planes}
+        return planes if self._chosen is None else {name: plane[self._chosen] for name, plane in planes.items()}
+
+    def __len__(self) -> int:
+        return self._events.nframe if self._chosen is None else int(self._chosen.sum())
+
+
+class KeepingWorker(Worker):
+    """A sink with ``write(events)``, which gets as many events at once as there are."""
+
+    def body(self) -> None:
+        """See :class:`labdaq.pipeline.worker.Worker`."""
+        plan, sink = self.plan, self.plan.work
+        with ExitStack() as stack:
+            reader = self.opened(stack, plan.reads[0].reader(plan.group, plan.name))
+            if hasattr(sink, "open"):
+                sink.open(plan.folder)
+            if hasattr(sink, "close"):
+                stack.callback(sink.close)
+            self._keep_all(reader, sink)
+
+    def _keep_all(self, reader: EventReader, sink: Any) -> None:
+        ring = self.plan.reads[0]
+        nbytes = max(ring.dtype.itemsize * int(np.prod(ring.shape)), 1)
+        most = max(1, min(ring.capacity // 2, _BATCH_NBYTES // nbytes))
+        while not self.is_aborted:
+            try:
+                events = reader.read_span(most, timeout=_SLICE_S)
+            except WaitTimeoutError:
+                continue
+            except EndOfDataError:
+                break
+            self._keep(events, reader, sink)
+        self.row.settle()
+
+    def _keep(self, events: EventsRead, reader: EventReader, sink: Any) -> None:
+        self.row.settle(reader.claim)
+        if events.redelivered:
+            strike_out(self.board, self.row, reader.claim)
+        chosen = self._unseen(events)
+        batch = Batch(events, chosen)
+        kept = len(batch)
+        if kept:
+            self._write(sink, batch)
+        if chosen is not None:
+            self.row.count(b.REPEATED, events.nframe - kept)
+        if self.changes:
+            self.apply_changes(int(events.planes["counter"][-1]) + 1)
+        self.note_claim(max(kept, 1))
+
+    def _write(self, sink: Any, batch: Batch) -> None:
+        try:
+            sink.write(batch)
+        except LabdaqError as error:
+            # A file that cannot be written will not be better with the next batch.
+            self.row.count(b.QUARANTINED, len(batch))
+            self.note_error(error)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the user's code raises
+            self.row.count(b.QUARANTINED, len(batch))
+            self.note_error(error)
+            self.check_errors()
+        else:
+            self.row.count(b.ACCEPTED, len(batch))
+
+    def _unseen(self, events: EventsRead) -> Any:
+        """A mask of the events that did not come before; None when none can have."""
+        if self.plan.table is None:
+            return None
+        seen = self.board.table(self.plan.table)
+        counters, traces = events.planes["counter"], events.planes[TRACE]
+        again = is_redelivered(traces) | events.redelivered
+        chosen = np.ones(events.nframe, bool)
+        for i in range(events.nframe):
+            key = record_key(int(counters[i]), int(traces[i]))
+            chosen[i] = not (again[i] and b.is_seen(seen, key))
+            seen[key % b.TABLE_WORDS] = key
+        return None if chosen.all() else chosen

@@ -1,0 +1,227 @@
+"""Sinks that come with labdaq: files of every format, streams of the store, and what makes a sink of them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from labdaq.errors import LayoutError
+from labdaq.files import CsvFile, Hdf5File, ParquetFile, ParquetTarFile, ZarrFile
+from labdaq.pipeline.declared import DeclaredRing
+from labdaq.store import NumericStreamEncoder
+
+__all__ = ["ArchiveSink", "DatasetSink", "StoreSink", "TableSink", "as_sink"]
+
+_METADATA = (("counter", "i8"), ("timestamp_ns", "i8"), ("deadtime", "f8"))
+
+
+def as_sink(sink: Any, ring: DeclaredRing) -> Any:
+    """What keeps the events of a ring.
+
+    Parameters
+    ----------
+    sink
+        A file of :mod:`labdaq.files` that was not written yet, the name of one by its ending, ``"store"``, or what
+        is a sink already.
+    ring
+        Whose events it will get.
+
+    Raises
+    ------
+    LayoutError
+        It is no sink, or an ending is not known.
+    """
+    if isinstance(sink, str | Path) and str(sink) != "store":
+        return _by_ending(Path(sink), ring)
+    if isinstance(sink, str):
+        return StoreSink(ring)
+    if isinstance(sink, CsvFile | ParquetFile):
+        return TableSink(sink, ring)
+    if isinstance(sink, ParquetTarFile):
+        return ArchiveSink(sink, ring)
+    if hasattr(sink, "write") or callable(sink):
+        return sink
+    raise LayoutError(
+        f"{sink!r:.60} is no sink: give a file of labdaq.files, the name of one, 'store', an object with "
+        "write(events), or a function of an event"
+    )
+
+
+def _by_ending(path: Path, ring: DeclaredRing) -> Any:
+    makers: dict[str, Callable[[], Any]] = {
+        ".csv": lambda: TableSink(CsvFile(path), ring),
+        ".txt": lambda: TableSink(CsvFile(path, separator="\t"), ring),
+        ".parquet": lambda: TableSink(ParquetFile(path), ring),
+        ".tar": lambda: ArchiveSink(ParquetTarFile(path), ring),
+        ".h5": lambda: DatasetSink(Hdf5File, path, ring),
+        ".hdf5": lambda: DatasetSink(Hdf5File, path, ring),
+        ".nxs": lambda: DatasetSink(Hdf5File, path, ring),
+        ".zarr": lambda: DatasetSink(ZarrFile, path, ring),
+    }
+    if path.suffix not in makers:
+        raise LayoutError(f"{str(path)!r}: files end in {', '.join(makers)}")
+    return makers[path.suffix]()
+
+
+class TableSink:
+    """Writes events as rows of a table: counter, time stamp, dead time, and the fields of the ring.
+
+    Parameters
+    ----------
+    file
+        With the settings of the file; each run gets a new one of this name in its folder.
+    ring
+        Whose events they are.
+    """
+
+    def __init__(self, file: CsvFile | ParquetFile, ring: DeclaredRing) -> None:
+        fields = dict(_fields_of(ring))
+        if isinstance(file, CsvFile) and any(np.dtype(kind).shape for kind in fields.values()):
+            raise LayoutError(
+                f"ring {ring.name!r} holds {ring.dtype} of shape {ring.shape}, which does not fit in the cells of "
+                f"{file.path}: use Parquet, HDF5, Zarr or the store"
+            )
+        self._template = file
+        self._dtype = np.dtype([*_METADATA, *fields.items()])
+        self._names = tuple(fields)
+        units = {name: unit for name, unit in _units_of(ring).items() if name in fields}
+        file.units = {"timestamp_ns": "ns", **units, **file.units}
+        self._file: Any = None
+        self.name = file.path.name
+
+    def open(self, folder: Path) -> None:
+        """Begin a file in the folder of a run."""
+        self._file = self._template.at(folder / self._template.path)
+        self._file.write(np.empty(0, self._dtype))
+
+    def write(self, events: Any) -> None:
+        """Append a batch of events."""
+        planes, data = events.planes, events.data
+        rows = np.empty(len(data), self._dtype)
+        for name, _ in _METADATA:
+            rows[name] = planes[name]
+        if data.dtype.names is None:
+            rows[self._names[0]] = data
+        else:
+            for name in self._names:
+                rows[name] = data[name]
+        self._file.write(rows)
+
+    def close(self) -> None:
+        """Complete the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+class ArchiveSink:
+    """Writes each event as a small Parquet file of a tar archive, as mimoCoRB does."""
+
+    def __init__(self, file: ParquetTarFile, ring: DeclaredRing) -> None:
+        if ring.dtype.names is None or len(ring.shape) != 1:
+            raise LayoutError(
+                f"an archive of events takes a field for each channel and shape (samples,); ring {ring.name!r} holds "
+                f"{ring.dtype} of shape {ring.shape}"
+            )
+        self._template = file
+        self._file: ParquetTarFile | None = None
+        self.name = file.path.name
+
+    def open(self, folder: Path) -> None:
+        """Begin an archive in the folder of a run."""
+        self._file = self._template.at(folder / self._template.path)
+
+    def write(self, events: Any) -> None:
+        """Append a batch of events."""
+        if self._file is not None:
+            for event, counter in zip(events.data, events.planes["counter"], strict=True):
+                self._file.write(event, int(counter))
+
+    def close(self) -> None:
+        """Complete the archive."""
+        if self._file is not None:
+            self._file.close()
+
+
+class DatasetSink:
+    """Writes events into growing datasets of an HDF5 or Zarr file: one for each field and plane."""
+
+    def __init__(self, kind: Callable[..., Any], path: Path, ring: DeclaredRing) -> None:
+        self._kind, self._path, self._ring = kind, path, ring
+        self._file: Any = None
+        self.name = path.name
+
+    def open(self, folder: Path) -> None:
+        """Begin a file in the folder of a run."""
+        self._file = self._kind(folder / self._path)
+        self._file.entry(self._ring.name)
+        for name, kind in (*_METADATA, *_fields_of(self._ring)):
+            dtype = np.dtype(kind)
+            unit = {"timestamp_ns": "ns", **_units_of(self._ring)}.get(name)
+            attributes = {"units": unit} if unit else {}
+            self._file.dataset(name, dtype.base, dtype.shape, attributes=attributes)
+
+    def write(self, events: Any) -> None:
+        """Append a batch of events."""
+        planes, data = events.planes, events.data
+        for name, _ in _METADATA:
+            self._file.append(name, planes[name])
+        for name, _kind in _fields_of(self._ring):
+            self._file.append(name, data if data.dtype.names is None else data[name])
+
+    def close(self) -> None:
+        """Complete the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+class StoreSink:
+    """Keeps events as streams of the run's scan: ``ring``, or ``ring.field``, and ``ring.counter`` and so on."""
+
+    def __init__(self, ring: DeclaredRing) -> None:
+        self._ring = ring
+        self._streams: dict[str, Any] = {}
+        self.name = f"keep {ring.name}"
+
+    def declare(self, scan: Any) -> None:
+        """Make its streams, before the scan begins."""
+        ring = self._ring
+        info = {"ring": ring.name, **({"header": ring.header} if ring.header else {})}
+        self._streams = {}
+        for name, kind in (*_METADATA, *_fields_of(ring)):
+            dtype = np.dtype(kind)
+            is_whole = ring.dtype.names is None and name == "data"
+            label = ring.name if is_whole else f"{ring.name}.{name}"
+            self._streams[name] = scan.create_stream(label, NumericStreamEncoder(dtype.base, dtype.shape), info)
+
+    def write(self, events: Any) -> None:
+        """Append a batch of events."""
+        planes, data = events.planes, events.data
+        for name, stream in self._streams.items():
+            if name in {name for name, _ in _METADATA}:
+                stream.send(np.array(planes[name]))
+            else:
+                stream.send(np.array(data if data.dtype.names is None else data[name]))
+
+
+def _fields_of(ring: DeclaredRing) -> list[tuple[str, npt.DTypeLike]]:
+    """Names and dtypes of what an event holds: its fields, or ``data``."""
+    if ring.dtype.names is None:
+        return [("data", np.dtype((ring.dtype, ring.shape)) if ring.shape else ring.dtype)]
+    taken = {name for name, _ in _METADATA}
+    for name in ring.dtype.names:
+        if name in taken:
+            raise LayoutError(f"a field of ring {ring.name!r} is called {name}, as what is kept with every event")
+    return [
+        (name, np.dtype((ring.dtype[name].base, (*ring.shape, *ring.dtype[name].shape)))) for name in ring.dtype.names
+    ]
+
+
+def _units_of(ring: DeclaredRing) -> Mapping[str, str]:
+    """Units of the fields, from what is known of the data."""
+    units = ring.header.get("units")
+    if isinstance(units, Mapping):
+        return {str(name): str(unit) for name, unit in units.items()}
+    unit = ring.header.get("unit")
+    return {"data": str(unit)} if unit and ring.dtype.names is None else {}

@@ -1,0 +1,33 @@
+"""Which class does the work of a plan."""
+
+from labdaq.pipeline.board import Board
+from labdaq.pipeline.compiled import CompiledWorker
+from labdaq.pipeline.filtering import FilterWorker
+from labdaq.pipeline.intake import source_worker
+from labdaq.pipeline.plan import WorkerPlan
+from labdaq.pipeline.sinking import CallingWorker, KeepingWorker
+from labdaq.pipeline.tasks import TaskWorker
+from labdaq.pipeline.worker import Report, Worker
+
+__all__ = ["new_worker"]
+
+
+def new_worker(plan: WorkerPlan, board: Board, report: Report) -> Worker:
+    """The worker for a plan, ready to run.
+
+    Raises
+    ------
+    LayoutError
+        The user's object cannot do this work.
+    """
+    return _kind(plan)(plan, board, report)
+
+
+def _kind(plan: WorkerPlan) -> type[Worker]:
+    if plan.role == "source":
+        return source_worker(plan.work)
+    if plan.role == "sink":
+        return KeepingWorker if hasattr(plan.work, "write") else CallingWorker
+    if plan.role == "task":
+        return TaskWorker
+    return CompiledWorker if plan.run_in == "compiled" else FilterWorker
