@@ -56,7 +56,7 @@ def _add(address: int, count: int) -> int:
 
 
 @jit
-def _swap(address: int, old: int, new: int) -> bool:
+def _swap(address: int, old: int, new: int) -> int:
     return compare_and_swap(address, old, new)
 
 

@@ -4,6 +4,8 @@ The loop claims events, calls ``f(data, out) -> n`` on each, writes what it gave
 back to Python every so often, or when something has to be looked at there.
 """
 
+import threading
+import weakref
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -31,6 +33,8 @@ __all__ = ["CompiledWorker"]
 _SLICE_NS = 50_000_000
 _BAD_COUNT, _ADOPTED, _RESUME = -101, -102, -103  # beside the codes of labdaq.ring.words
 _REDELIVERED = 1 << 62
+_COMPILED: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
+_COMPILING = threading.Lock()
 _TALLIES, _TOTALS, _CLAIM, _WRITTEN = 8 * b.W_TALLIES, 8 * b.W_TOTALS, 8 * b.W_CLAIM, 8 * b.W_WRITTEN
 _BUSY, _FRAME, _FIRST, _BEHIND = 8 * b.W_BUSY_NS, 8 * b.W_FRAME, 8 * b.W_FIRST, 8 * b.W_BEHIND
 
@@ -163,7 +167,7 @@ def _run(function: Any, wires: _Wires, most: int) -> int:
     """Claim and filter events for a while: AGAIN, or a code that needs a look."""
     source, books = wires.source, wires.books
     until = monotonic_ns() + 2 * _SLICE_NS
-    while monotonic_ns() < until and peek(books.head + 8 * b.IS_ABORTED) == 0:
+    while most > 0 and monotonic_ns() < until and peek(books.head + 8 * b.IS_ABORTED) == 0:
         start = acquire(source.handle, 1, most, _SLICE_NS)
         if start in (w.AGAIN, w.INTERRUPT):
             continue
@@ -212,6 +216,8 @@ class CompiledWorker(Worker):
         return _Wires(source, copy, _output(writers[-1]), room, books)
 
     def _filter(self, reader: EventReader, function: Any, wires: _Wires) -> None:
+        _run(function, wires, 0)  # compiles
+        self.ready()
         most, code = 1, w.AGAIN
         while not self.is_aborted:
             before = sum(self.row.counts().values())
@@ -246,7 +252,13 @@ class CompiledWorker(Worker):
 
 
 def _compiled(function: Any) -> Any:
-    return function if hasattr(function, "py_func") else jit(cache=False)(function)
+    """The function as compiled code; all workers share it, and later runs too."""
+    if hasattr(function, "py_func"):
+        return function
+    with _COMPILING:
+        if function not in _COMPILED:
+            _COMPILED[function] = jit(cache=False)(function)
+        return _COMPILED[function]
 
 
 def _input(reader: EventReader) -> _Input:

@@ -36,6 +36,7 @@ class ReadingWorker(Worker):
 
     def _read_all(self, reader: EventReader, outlets: list[Outlet]) -> None:
         work = self.chosen_work(outlets)
+        self.ready()
         seen = None if self.plan.table is None else self.board.table(self.plan.table)
         for event in self._events(reader):
             if self.changes:

@@ -57,6 +57,7 @@ class SourceWorker(Worker):
                 stack.callback(self._close)
             if hasattr(self.source, "open"):
                 self.source.open()
+            self.ready()
             try:
                 self.take_all()
             except (EndOfDataError, ClosedError):

@@ -122,15 +122,17 @@ class ProcessHost:
 
     def join(self, timeout: float) -> bool:
         """Wait for it to end; whether it has."""
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def close(self) -> None:
         """Give the connection back."""
         if self._connection is not None:
             self._connection.close()
-        with contextlib.suppress(OSError):
-            self._listener.close()
+        if self._process is not None:
+            with contextlib.suppress(OSError):
+                self._listener.close()
 
 
 # ------------------------------------------------------------------------------------ in the process

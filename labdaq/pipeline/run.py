@@ -22,6 +22,7 @@ from labdaq.pipeline.record import Record
 from labdaq.pipeline.result import RunResult
 from labdaq.pipeline.states import Command, RunState, next_state
 from labdaq.pipeline.threads import ThreadHost
+from labdaq.ring.warming import warm
 
 __all__ = ["Limits", "Run"]
 
@@ -108,6 +109,8 @@ class Run:
         self.hosts: dict[str, list[Host]] = {node.name: [] for node in self.nodes}
         self.rows: dict[str, list[int]] = {node.name: [] for node in self.nodes}
         self._tables = self._needed_tables()
+        self._has_begun = False
+        self._started_ns = 0
         self.board = Board.create(self.folder / "board", self._nrows(), len(self._tables))
         self._next_row = 0
         self._waiting = {node.name for node in self.nodes}
@@ -144,11 +147,9 @@ class Run:
 
     def start(self) -> None:
         """Start all workers, sinks first, so that nothing waits for one that is not there."""
-        words = self.board.words
-        words[b.STARTED_NS] = self._started_ns = time.monotonic_ns()
+        warm()
         if self.limits.events is not None:
-            words[b.LIMIT] = self.limits.events
-        words[b.IS_TAKING] = 1
+            self.board.words[b.LIMIT] = self.limits.events
         for node in self.nodes:
             for declared in node.reads:
                 ring = self.rings[declared]
@@ -162,13 +163,32 @@ class Run:
         try:
             for node in reversed(self.nodes):
                 for number in range(node.workers):
-                    self._start_worker(node, number)
+                    self._new_worker(node, number)
+            self.record.begin(self)
+            for host in self._all_hosts():
+                if not self._is_source(host):
+                    host.start()
         except BaseException:
             self._give_up_start()
             raise
-        self.record.begin(self)
         self._change(Command.START, "")
         self._thread.start()
+
+    def _is_source(self, host: Host) -> bool:
+        return bool(host.plan.writes) and not host.plan.reads
+
+    def _begin_intake(self) -> None:
+        """Let the sources begin, once everybody else is ready: what they wait for is no dead time."""
+        others = [host for host in self._all_hosts() if not self._is_source(host)]
+        if any(self.board.row(host.plan.row).get(b.W_STATE) == b.STARTING for host in others):
+            return
+        self._has_begun = True
+        self._started_ns = time.monotonic_ns()
+        self.board.words[b.STARTED_NS] = self._started_ns
+        self.board.words[b.IS_TAKING] = 1
+        for host in self._all_hosts():
+            if self._is_source(host):
+                host.start()
 
     def _give_up_start(self) -> None:
         self.board.words[b.IS_TAKING], self.board.words[b.IS_ABORTED] = 0, 1
@@ -181,7 +201,7 @@ class Run:
             host.close()
         self.board.close()
 
-    def _start_worker(self, node: Node, number: int) -> None:
+    def _new_worker(self, node: Node, number: int) -> Host:
         row = self._next_row
         self._next_row += 1
         self.rows[node.name].append(row)
@@ -202,14 +222,14 @@ class Run:
             options=node.options,
         )
         self.board.row(row).put(b.W_GROUP, plan.origin)
-        box: list[Host] = []
+        box: list[Host] = []  # a worker tells by whom, and may do so at once
 
         def report(kind: str, said: Any) -> None:
             self._messages.put((box[0], kind, said))
 
         box.append((ProcessHost if node.run_in == "processes" else ThreadHost)(plan, self.board, report))
         self.hosts[node.name].append(box[0])
-        box[0].start()
+        return box[0]
 
     def _all_hosts(self) -> list[Host]:
         return [host for hosts in self.hosts.values() for host in hosts]
@@ -242,7 +262,7 @@ class Run:
             elif old == RunState.PAUSED:
                 self._paused_s += now - self._paused_at
                 words[b.IS_PAUSED] = 0
-            if new >= RunState.DRAINING and words[b.IS_TAKING]:
+            if new >= RunState.DRAINING:
                 self._end_intake(now)
             if new in {RunState.DRAINING, RunState.FAILED}:
                 self.reason = reason if new == RunState.DRAINING or not self.reason else f"{self.reason}; {reason}"
@@ -256,6 +276,14 @@ class Run:
             self._log("info", f"{text}: {reason}" if reason else text)
 
     def _end_intake(self, now: float) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._started_ns = time.monotonic_ns()
+            for host in self._all_hosts():
+                if self._is_source(host):
+                    self._messages.put((host, "ended", "done"))
+        if self.board.words[b.ENDED_NS]:
+            return
         self.board.words[b.IS_TAKING] = 0
         self.board.words[b.ENDED_NS] = time.monotonic_ns()
         self._intake_ends = now + _INTAKE_S
@@ -292,9 +320,11 @@ class Run:
     @property
     def seconds(self) -> float:
         """How long the intake has lasted, without pauses."""
-        end = self.board.words[b.ENDED_NS] or time.monotonic_ns() if self.result is None else 0
         if self.result is not None:
             return self.result.seconds
+        if not self._started_ns:
+            return 0.0
+        end = self.board.words[b.ENDED_NS] or time.monotonic_ns()
         paused = self._paused_s + (time.monotonic() - self._paused_at if self.state == RunState.PAUSED else 0.0)
         return max((end - self._started_ns) / 1e9 - paused, 0.0)
 
@@ -333,6 +363,8 @@ class Run:
     def _look(self) -> None:
         now = time.monotonic()
         self.board.words[b.HEARTBEAT_NS] = time.time_ns()
+        if not self._has_begun:
+            self._begin_intake()
         if self.state in {RunState.RUNNING, RunState.PAUSED}:
             self._look_at_limits()
         if self._intake_ends is not None and now > self._intake_ends:
@@ -380,7 +412,7 @@ class Run:
         elif kind == "losses":
             known = Counter(self.losses.get(host.plan.group, {}))
             self.losses[host.plan.group] = dict(known + Counter(said))
-        else:
+        elif kind != "ready":  # which only wakes the supervisor
             self._handle_end(host, kind, said)
 
     def _handle_end(self, host: Host, kind: str, said: Any) -> None:
@@ -414,7 +446,7 @@ class Run:
             self.restarts += 1
             host.has_ended = True  # type: ignore[union-attr]
             try:
-                self._start_worker(node, host.plan.number)
+                self._new_worker(node, host.plan.number).start()
             except LabdaqError as error:
                 self._note_error(str(error))
                 return False

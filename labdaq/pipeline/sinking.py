@@ -66,6 +66,7 @@ class KeepingWorker(Worker):
                 sink.open(plan.folder)
             if hasattr(sink, "close"):
                 stack.callback(sink.close)
+            self.ready()
             self._keep_all(reader, sink)
 
     def _keep_all(self, reader: EventReader, sink: Any) -> None:

@@ -109,6 +109,7 @@ class TaskWorker(Worker):
         """See :class:`labdaq.pipeline.worker.Worker`."""
         with ExitStack() as stack:
             context = TaskContext(self, stack)
+            self.ready()
             try:
                 self.plan.work(context)
             except EndOfDataError:

@@ -45,7 +45,8 @@ class ThreadHost:
 
     def join(self, timeout: float) -> bool:
         """Wait for it to end; whether it has."""
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def close(self) -> None:

@@ -62,7 +62,6 @@ class Worker(ABC):
     def run(self) -> None:
         """Work until there is nothing more to do. Nothing is raised: the board and the reports tell."""
         self.row.put(b.W_PID, os.getpid())
-        self.row.put(b.W_STATE, b.WORKING)
         state = b.BROKEN
         try:
             self.body()
@@ -84,7 +83,12 @@ class Worker(ABC):
 
     @abstractmethod
     def body(self) -> None:
-        """The work."""
+        """The work. It says `ready` when it has what it needs."""
+
+    def ready(self) -> None:
+        """Everything is open, compiled and loaded: from now on it only works."""
+        self.row.put(b.W_STATE, b.WORKING)
+        self.report("ready", None)
 
     def opened(self, stack: ExitStack, participant: AnyParticipant) -> AnyParticipant:
         """Enter a reader, writer or observer, and keep it in sight."""
