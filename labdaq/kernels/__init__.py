@@ -12,6 +12,7 @@
 `pulse_heights`  baseline, height and integral of pulses
 `pulse_timing`   the time at a constant fraction of the height
 `pulse_shapes`   normalised pulses, and their correlation with a template
+`triggers`       where waveforms meet the condition of a trigger
 `histogram`      counts of what comes in, in one or two dimensions
 `warming`        compile all that before it is needed
 """
@@ -43,6 +44,7 @@ from labdaq.kernels.pulse_heights import PULSE, PulseWindow, analyse_pulses, mea
 from labdaq.kernels.pulse_shapes import NormalisedPulse, match_template, match_template_into, normalised_pulse
 from labdaq.kernels.pulse_timing import constant_fraction_time, find_constant_fraction
 from labdaq.kernels.signatures import match_signatures, parse_signatures
+from labdaq.kernels.triggers import find_triggers, find_triggers_into
 from labdaq.kernels.warming import warm
 
 __all__ = [
@@ -72,6 +74,8 @@ __all__ = [
     "find_edges",
     "find_peaks",
     "find_peaks_into",
+    "find_triggers",
+    "find_triggers_into",
     "fit_lifetime",
     "group_peaks",
     "group_peaks_into",

@@ -11,6 +11,8 @@ from labdaq.kernels.peaks import find_peaks
 from labdaq.kernels.pulse_heights import analyse_pulses
 from labdaq.kernels.pulse_shapes import match_template, normalised_pulse
 from labdaq.kernels.pulse_timing import constant_fraction_time
+from labdaq.kernels.triggers import find_triggers
+from labdaq.roles import Trigger
 
 __all__ = ["warm"]
 
@@ -25,10 +27,11 @@ def warm() -> int:
         waveform.flags.writeable = False  # as readers of a ring see it
         find_double_pulse(waveform, record)
         find_edges(waveform, threshold=1.0)
+        find_triggers(waveform, Trigger(1.0))
         find_decays(
             waveform.reshape(1, 1, -1), [("+", "+")], first_prominence=1, second_prominence=1, sample_interval_ns=1
         )
-    return 3 * len(_WAVEFORMS) + _warm_those_of_one_type()
+    return 4 * len(_WAVEFORMS) + _warm_those_of_one_type()
 
 
 def _warm_those_of_one_type() -> int:

@@ -39,9 +39,9 @@ def settle_the_dead(board: Board) -> None:
         row.settle()
 
 
-def balance_of(node: Node, run: "Run", left: int) -> NodeBalance:
+def balance_of(node: Node, run: "Run") -> NodeBalance:
     """The balance of a node at the end."""
-    rows = [run.board.row(number) for number in run.rows[node.name]]
+    rows = [member.row for member in run.crew.members[node.name]]
     counts = {name: sum(row.counts()[name] for row in rows) for name in b.OUTCOMES}
     written = sum(row.get(b.W_WRITTEN) for row in rows)
     losses = run.losses.get(node.name, {})
@@ -57,7 +57,7 @@ def balance_of(node: Node, run: "Run", left: int) -> NodeBalance:
         role=node.role,
         received=received,
         **counts,
-        undelivered=left,
+        undelivered=run.undelivered[node.name],
         written=written,
         device_losses=losses,
     )

@@ -7,19 +7,20 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from labdaq.errors import BusyError, LayoutError, NotFoundError, StateError
 from labdaq.pipeline.calls import name_of
 from labdaq.pipeline.declared import DeclaredRing, Tap
+from labdaq.pipeline.limits import Limits
 from labdaq.pipeline.nodes import Node, check_wiring
 from labdaq.pipeline.record import new_record
 from labdaq.pipeline.result import RunResult
-from labdaq.pipeline.run import Limits, Run
+from labdaq.pipeline.run import Run
 from labdaq.pipeline.sinks import as_sink
 from labdaq.pipeline.states import Command, RunState
 from labdaq.pipeline.waiting import wait_for
+from labdaq.ring.layout import checked_dtype
 from labdaq.roles import Parameter, parameters_of
 
 __all__ = ["Pipeline"]
@@ -152,16 +153,14 @@ class Pipeline:
         """
         if when_paused not in {None, "hold", "discard"} or when_full not in {"discard", "wait"}:
             raise LayoutError(
-                f"when_paused is 'hold' or 'discard', when_full 'discard' or 'wait': {when_paused!r}, {when_full!r}"
+                f"{when_paused=}, {when_full=}: when paused 'hold' or 'discard', when full 'discard' or 'wait'"
             )
-        for attribute, own in (("dtype", ring.dtype), ("shape", ring.shape)):
-            given = getattr(source, attribute, own)
-            if attribute == "dtype":
-                given = np.dtype(given)
-            if given != own:
-                raise LayoutError(
-                    f"source {name_of(source)!r} gives {attribute} {given}, and ring {ring.name!r} takes {own}"
-                )
+        dtype, shape = checked_dtype(getattr(source, "dtype", ring.dtype)), tuple(getattr(source, "shape", ring.shape))
+        if (dtype, shape) != (ring.dtype, ring.shape):
+            raise LayoutError(
+                f"source {name or name_of(source)!r} gives {dtype} of shape {shape}, and ring {ring.name!r} takes "
+                f"{ring.dtype} of shape {ring.shape}: declare it so"
+            )
         ring.header = {**dict(getattr(source, "header", None) or {}), **ring.header}
         options = {"when_full": when_full, **({"when_paused": when_paused} if when_paused else {})}
         self._add("source", name, source, (), ring, run_in=run_in, max_errors=max_errors, options=options)

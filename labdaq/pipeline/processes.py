@@ -141,7 +141,10 @@ class ProcessHost:
 def main() -> None:
     """Run one worker: what the process executes."""
     address, parent = sys.argv[1:3]
-    connection = Client(address, authkey=bytes.fromhex(os.environ.pop(_KEY_VARIABLE)))
+    try:
+        connection = Client(address, authkey=bytes.fromhex(os.environ.pop(_KEY_VARIABLE)))
+    except OSError:  # who wanted the work is gone already
+        sys.exit(1)
     lock = threading.Lock()
 
     def report(kind: str, said: Any) -> None:

@@ -93,7 +93,7 @@ class Observation:
         return RingSnapshot(declared.name, written, rate_hz, statistics.fill, lags)
 
     def _node(self, node: Any, elapsed_s: float) -> NodeSnapshot:
-        rows = [self._run.board.row(number) for number in self._run.rows[node.name]]
+        rows = [member.row for member in self._run.crew.members[node.name]]
         cpu_ns = sum(row.get(b.W_CPU_NS) for row in rows)
         cpu = (cpu_ns - self._cpu_ns.get(node.name, 0)) / 1e9 / elapsed_s
         self._cpu_ns[node.name] = cpu_ns

@@ -8,17 +8,18 @@ alike; or missing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from labdaq.errors import EndOfDataError, LayoutError
+from labdaq.errors import LayoutError
 from labdaq.sim.pulses import RISE_NS, add_pulses
+from labdaq.sim.simulation import BLOCK, Block, Simulation
 
 __all__ = ["MuonBatch", "MuonDetector"]
 
-_BLOCK = 64  # events drawn together; each block has a random stream of its own
+_TRUTH = np.dtype([("timestamp_ns", "i8"), ("delay_us", "f8"), ("is_decay", "?")])
 
 _TRIGGER_V = 0.045
 _MEAN_HEIGHT_V = 0.12  # over the trigger threshold, exponentially distributed
@@ -27,16 +28,6 @@ _OFFSET_V, _NOISE_V = -0.0026, 0.0020
 # The digitiser: steps of 3.9 mV around -0.4 V, codes -127 to 127.
 _CENTRE_V, _STEP_V, _CODES = -0.4, 0.99154 / 254, 127
 _LEVELS = (_CENTRE_V + _STEP_V * np.arange(-_CODES, _CODES + 1)).astype(np.float32)
-
-
-class EventSlot(Protocol):
-    """Where an event goes: what the writer of a ring hands out."""
-
-    timestamp_ns: int
-
-    @property
-    def data(self) -> npt.NDArray[Any]:
-        """Memory of the shape and dtype of one event."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +47,7 @@ class MuonBatch:
         return len(self.timestamp_ns)
 
 
-class MuonDetector:
+class MuonDetector(Simulation[MuonBatch]):
     """A seeded simulation of a muon decay detector, to be used like a device.
 
     A detector is read like a file: iteration, :meth:`batch` and :meth:`acquire` go on where the last
@@ -109,8 +100,6 @@ class MuonDetector:
     ((100, 4000), True)
     """
 
-    dtype = np.dtype(np.float32)
-
     def __init__(
         self,
         seed: int = 0,
@@ -139,15 +128,12 @@ class MuonDetector:
                 f"must be positive: {channels=}, {samples=}, {sample_interval_ns=}, {lifetime_us=}, "
                 f"{captured_lifetime_us=}, {rate_hz=}"
             )
-        self.seed, self.events, self.channels, self.samples = seed, events, channels, samples
+        self.channels, self.samples = channels, samples
         self.sample_interval_ns, self.pretrigger = sample_interval_ns, pretrigger
         self.decays, self.accidentals, self.captured = decays, accidentals, captured
         self.lifetime_us, self.captured_lifetime_us = lifetime_us, captured_lifetime_us
-        self.rate_hz, self.start_ns = rate_hz, start_ns
-        self.rewind()
-
-    def __repr__(self) -> str:
-        return f"MuonDetector(seed={self.seed}, events={self.events}), next event {self._next}"
+        self.rate_hz = rate_hz
+        super().__init__(seed, events, start_ns)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -176,98 +162,34 @@ class MuonDetector:
         """Mean life of the muons whose decay is seen: what a perfect experiment would find."""
         return self.captured * self.captured_lifetime_us + (1 - self.captured) * self.lifetime_us
 
-    def rewind(self) -> None:
-        """Begin again with the first event."""
-        self._next = self._current = 0
-        self._block = self._draw(0, self.start_ns)
+    @staticmethod
+    def _batch(data: npt.NDArray[Any], truth: npt.NDArray[Any]) -> MuonBatch:
+        return MuonBatch(data, *(np.ascontiguousarray(truth[name]) for name in _TRUTH.names or ()))
 
-    def __iter__(self) -> "MuonDetector":
-        return self
-
-    def __next__(self) -> tuple[npt.NDArray[np.float32], int]:
-        """Waveform in volts and time stamp in nanoseconds of the next event."""
-        if self.events is not None and self._next >= self.events:
-            raise StopIteration
-        i = self._seek()
-        self._next += 1
-        return self._block.waveforms[i].copy(), int(self._block.timestamp_ns[i])
-
-    def acquire(self, event: EventSlot) -> None:
-        """Put the next event into memory that somebody else owns, such as a slot of a ring.
-
-        Parameters
-        ----------
-        event
-            Its ``data`` (shape :attr:`shape`, any real dtype) and ``timestamp_ns`` are set.
-
-        Raises
-        ------
-        EndOfDataError
-            If all events were read.
-        LayoutError
-            If ``event.data`` has another shape.
-        """
-        if event.data.shape != self.shape:
-            raise LayoutError(f"an event of this detector has shape {self.shape}, not {event.data.shape}")
-        waveform, timestamp_ns = next(self, (None, 0))
-        if waveform is None:
-            raise EndOfDataError(f"the detector was asked for {self.events} events, and gave them")
-        event.data[...] = waveform
-        event.timestamp_ns = timestamp_ns
-
-    def batch(self, n: int) -> MuonBatch:
-        """Read the next `n` events (fewer at the end) at once, with the truth about them.
-
-        Raises
-        ------
-        EndOfDataError
-            If all events were read.
-        """
-        wanted = n if self.events is None else min(n, self.events - self._next)
-        if wanted <= 0 < n:
-            raise EndOfDataError(f"the detector was asked for {self.events} events, and gave them")
-        parts = [_part(self._block, slice(0, 0))]
-        while wanted > 0:
-            begin = self._seek()
-            part = _part(self._block, slice(begin, begin + wanted))
-            self._next += len(part)
-            wanted -= len(part)
-            parts.append(part)
-        fields = ("waveforms", "timestamp_ns", "delay_us", "is_decay")
-        return MuonBatch(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
-
-    def _seek(self) -> int:
-        """Make the block of the next event the current one; return the event's place in it."""
-        block, place = divmod(self._next, _BLOCK)
-        if block != self._current:
-            self._block = self._draw(block, int(self._block.timestamp_ns[-1]))
-            self._current = block
-        return place
-
-    def _draw(self, block: int, after_ns: int) -> MuonBatch:
-        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=(block,))))
-        gaps_ns = rng.exponential(1e9 / self.rate_hz, _BLOCK).astype(np.int64)
-        kind, is_captured = rng.random(_BLOCK), rng.random(_BLOCK) < self.captured
+    def _draw(self, block: Block) -> npt.NDArray[Any]:
+        truth, rng = np.empty(BLOCK, _TRUTH), block.rng
+        truth["timestamp_ns"] = block.poisson_times(self.rate_hz)
+        kind, is_captured = rng.random(BLOCK), rng.random(BLOCK) < self.captured
         is_decay = kind < self.decays
         is_accidental = ~is_decay & (kind < self.decays + self.accidentals)
 
         mean_us = np.where(is_captured, self.captured_lifetime_us, self.lifetime_us)
-        decay_us = mean_us * rng.standard_exponential(_BLOCK)
+        decay_us = mean_us * rng.standard_exponential(BLOCK)
         after_trigger_us = 1e-3 * self.samples * self.sample_interval_ns * (1 - self.pretrigger)
-        delay_us = np.where(is_decay, decay_us, np.where(is_accidental, after_trigger_us * rng.random(_BLOCK), np.nan))
-        return MuonBatch(
-            self._digitise(rng, delay_us).reshape(_BLOCK, *self.shape),
-            after_ns + np.cumsum(gaps_ns),
-            delay_us,
-            is_decay,
-        )
+        delay_us = np.where(is_decay, decay_us, np.where(is_accidental, after_trigger_us * rng.random(BLOCK), np.nan))
+        self._waveforms = self._digitise(rng, delay_us).reshape(BLOCK, *self.shape)
+        truth["delay_us"], truth["is_decay"] = delay_us, is_decay
+        return truth
+
+    def _write(self, place: slice, out: npt.NDArray[Any]) -> None:
+        out[...] = self._waveforms[place]
 
     def _digitise(self, rng: np.random.Generator, delay_us: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """Waveforms, one row for each event and channel."""
-        rows = _BLOCK * self.channels
+        rows = BLOCK * self.channels
         height = _TRIGGER_V + rng.exponential(_MEAN_HEIGHT_V, (2, rows))
         # The sampling clock runs freely: the crossing of the threshold is somewhere before the sample.
-        trigger_ns = (int(self.pretrigger * self.samples) - rng.random(_BLOCK)) * self.sample_interval_ns
+        trigger_ns = (int(self.pretrigger * self.samples) - rng.random(BLOCK)) * self.sample_interval_ns
         steps = rng.standard_normal((rows, self.samples), dtype=np.float32)
         steps *= _NOISE_V / _STEP_V
         steps += (_OFFSET_V - _CENTRE_V) / _STEP_V
@@ -280,7 +202,3 @@ class MuonDetector:
         np.clip(steps, -_CODES, _CODES, out=steps)
         steps += _CODES
         return _LEVELS[steps.astype(np.uint8)]
-
-
-def _part(batch: MuonBatch, part: slice) -> MuonBatch:
-    return MuonBatch(batch.waveforms[part], batch.timestamp_ns[part], batch.delay_us[part], batch.is_decay[part])

@@ -91,11 +91,11 @@ class TestTruth:
         assert is_accidental.mean() == pytest.approx(0.32, abs=0.015)
 
     def test_free_muons_decay_exponentially(self):
-        delays = MuonDetector(seed=3, decays=1, accidentals=0, captured=0).batch(20_000).delay_us
+        delays = MuonDetector(seed=3, decays=1, accidentals=0, captured=0, samples=50).batch(20_000).delay_us
         assert stats.kstest(delays, "expon", args=(0, 2.197)).pvalue > 1e-3
 
     def test_captured_muons_live_shorter(self):
-        delays = MuonDetector(seed=3, decays=1, accidentals=0, captured=1).batch(20_000).delay_us
+        delays = MuonDetector(seed=3, decays=1, accidentals=0, captured=1, samples=50).batch(20_000).delay_us
         assert stats.kstest(delays, "expon", args=(0, 1.795)).pvalue > 1e-3
 
     def test_mean_lifetime_is_that_of_the_mixture(self, batch):
@@ -104,11 +104,13 @@ class TestTruth:
         assert abs(delays.mean() - MuonDetector().mean_lifetime_us) < 4 * error
 
     def test_accidentals_come_at_any_delay(self):
-        delays = MuonDetector(seed=3, decays=0, accidentals=1).batch(20_000).delay_us
+        delays = (
+            MuonDetector(seed=3, decays=0, accidentals=1, samples=50, sample_interval_ns=320).batch(20_000).delay_us
+        )
         assert stats.kstest(delays, "uniform", args=(0, 15.2)).pvalue > 1e-3
 
     def test_triggers_are_a_poisson_process(self):
-        times = MuonDetector(seed=3, rate_hz=250.0, start_ns=10**18).batch(20_000).timestamp_ns
+        times = MuonDetector(seed=3, rate_hz=250.0, start_ns=10**18, samples=50).batch(20_000).timestamp_ns
         gaps = np.diff(times, prepend=10**18) * 1e-9
         assert stats.kstest(gaps, "expon", args=(0, 1 / 250)).pvalue > 1e-3
         assert gaps.min() >= 0
