@@ -33,6 +33,10 @@ __all__ = ["ParquetFile", "iterate_parquet", "read_parquet", "table_from"]
 _WHAT = "a complete Parquet file"
 
 
+_LARGEST_GROUP = 1 << 26
+"""Bytes of records at most that wait in memory for their row group."""
+
+
 class ParquetFile:
     """Write records to a Parquet file.
 
@@ -47,7 +51,7 @@ class ParquetFile:
     metadata : mapping of str to str, optional
         What else to keep in the file.
     row_group : int
-        Records collected in memory before they are written as one row group.
+        Records collected in memory before they are written as one row group; fewer when they take 64 MiB.
     overwrite : bool
         Replace an existing file; without it that is an error.
 
@@ -120,7 +124,7 @@ class ParquetFile:
             raise LayoutError(f"{self.path} holds records of {self._dtype}, not {records.dtype}")
         self._waiting.append(records.copy())
         self._waiting_records += len(records)
-        if self._waiting_records >= self.row_group:
+        if self._waiting_records >= self.row_group or self._waiting_records * records.itemsize >= _LARGEST_GROUP:
             self._flush()
 
     def _begin(self, records: npt.NDArray[Any]) -> None:
