@@ -86,6 +86,10 @@ class DeclaredRing:
             self._ring.close()
             self._ring = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Its memory stays in this process."""
+        return {**self.__dict__, "_ring": None}
+
     def statistics(self) -> Any:
         """What the ring and its users are doing: see :meth:`labdaq.Ring.statistics`; None without memory."""
         return None if self._ring is None or self._ring.closed else self._ring.statistics()

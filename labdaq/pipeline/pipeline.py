@@ -10,8 +10,10 @@ from typing import Any
 from numpy.typing import DTypeLike
 
 from labdaq.errors import BusyError, LayoutError, NotFoundError, StateError
+from labdaq.pipeline.attached import AttachedRun, attach
 from labdaq.pipeline.calls import name_of
 from labdaq.pipeline.declared import DeclaredRing, Tap
+from labdaq.pipeline.detached import start_detached
 from labdaq.pipeline.limits import Limits
 from labdaq.pipeline.nodes import Node, check_wiring
 from labdaq.pipeline.record import new_record
@@ -73,6 +75,8 @@ class Pipeline:
         self.last: RunResult | None = None
         self._store = store
         self._run: Run | None = None
+        self.is_detached = False
+        """Whether other processes look at its rings."""
         self._nrun = 0
 
     # --------------------------------------------------------------------------------- its parts
@@ -355,7 +359,8 @@ class Pipeline:
         drain_timeout_s: float = 10.0,
         min_free_nbytes: int = 100 << 20,
         comment: str = "",
-    ) -> Run:
+        detached: bool = False,
+    ) -> Run | AttachedRun:
         """Begin a run and return at once.
 
         Parameters
@@ -368,6 +373,13 @@ class Pipeline:
             The run ends cleanly when less is free on the disk.
         comment
             Kept with the run.
+        detached
+            In a process of its own, which outlives this one: see :func:`labdaq.attach`.
+
+        Returns
+        -------
+        Run or AttachedRun
+            What it is doing.
 
         Raises
         ------
@@ -381,17 +393,16 @@ class Pipeline:
         if self._run is not None and not self._run.is_over:
             raise BusyError(f"run {self._run.number} of {self.name!r} is on: stop it first")
         check_wiring(self.nodes.values(), self.rings.values())
+        if detached:
+            return self._start_detached(locals())
         limits = Limits(events, seconds, drain_timeout_s, min_free_nbytes)
-        used = [
-            ring
-            for ring in self.rings.values()
-            if any(ring in (*n.reads, *n.writes, *n.observes) for n in self.nodes.values())
-        ]
         nodes = list(self.nodes.values())
+        wired = {ring for node in nodes for ring in (*node.reads, *node.writes, *node.observes)}
+        used = [ring for ring in self.rings.values() if ring in wired]
         self._nrun += 1
         record = new_record(self.name, self._nrun, self._store, nodes, comment)
         try:
-            run = Run(self.name, nodes, used, limits, record)
+            run = Run(self.name, nodes, used, limits, record, is_shared=self.is_detached)
             self._connect_parameters(run)
             run.start()
         except BaseException as error:
@@ -400,6 +411,16 @@ class Pipeline:
             raise
         self._run = run
         return run
+
+    def _start_detached(self, settings: Mapping[str, Any]) -> AttachedRun:
+        if self._store is None:
+            raise LayoutError("a detached run is found by its folder: give the pipeline a store")
+        wanted = ("events", "seconds", "drain_timeout_s", "min_free_nbytes", "comment")
+        return attach(start_detached(self, {name: settings[name] for name in wanted}))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: what is wired, and no run."""
+        return {**self.__dict__, "_run": None}
 
     def _connect_parameters(self, run: Run) -> None:
         for node in self.nodes.values():

@@ -41,6 +41,8 @@ class Run:
         When it ends.
     record
         What is kept of it: its folder, its log.
+    is_shared
+        Other processes look at the rings.
 
     Attributes
     ----------
@@ -56,7 +58,14 @@ class Run:
     """
 
     def __init__(
-        self, name: str, nodes: Sequence[Node], rings: Sequence[DeclaredRing], limits: Limits, record: Record
+        self,
+        name: str,
+        nodes: Sequence[Node],
+        rings: Sequence[DeclaredRing],
+        limits: Limits,
+        record: Record,
+        *,
+        is_shared: bool = False,
     ) -> None:
         self.name, self.limits, self.record = name, limits, record
         self.number, self.folder = record.number, record.folder
@@ -72,7 +81,7 @@ class Run:
         self.result: RunResult | None = None
         self.deadline: float | None = None
         limits.check_disk(self.folder)
-        is_shared = any(node.run_in == "processes" for node in nodes)
+        is_shared = is_shared or any(node.run_in == "processes" for node in nodes)
         self.rings = {ring: ring.memory(shared=is_shared) for ring in rings}
         self._begin_frames = {ring: self.rings[ring].statistics().frames_written for ring in rings}
         self.messages: queue.SimpleQueue[tuple[Member, str, Any]] = queue.SimpleQueue()
