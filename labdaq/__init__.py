@@ -6,8 +6,10 @@ The house, from the ground up; imports go down only:
 - `native`   the only place that calls below Python: atomics, memory maps, compile cache
 - `ring`     the engine: rings that threads and processes share, their readers and observers
 - `kernels`  numerics, one concept a file        - `files`  each file format, read and written once
+- `roles`    who can be what in a pipeline: sources, filters, sinks, parameters, triggers
 - `store`    scans that are kept: found again, and followed while they grow
-- `sim`      simulated instruments, seeded       - `demos`  whole experiments, from data to result
+- `sim`      simulated instruments, seeded       - `devices`  real ones
+- `pipeline` rings and workers, wired and run    - `demos`  whole experiments, from data to result
 - `testing`  the contract tests and leak checks that labdaq runs on itself, for your own plug-ins
 - `cli`      the command `labdaq`
 """
@@ -16,21 +18,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labdaq import errors, files, kernels, ring, sim, store, testing
+    from labdaq import devices, errors, files, kernels, pipeline, ring, roles, sim, store, testing
+    from labdaq.pipeline import Pipeline, attach, open_run, runs
     from labdaq.ring import Ring
+    from labdaq.roles import Parameter, Trigger
     from labdaq.store import DataStore, open_scan
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DataStore",
+    "Parameter",
+    "Pipeline",
     "Ring",
+    "Trigger",
     "__version__",
+    "attach",
+    "devices",
     "errors",
     "files",
     "kernels",
+    "open_run",
     "open_scan",
+    "pipeline",
     "ring",
+    "roles",
+    "runs",
     "sim",
     "store",
     "testing",
@@ -38,8 +51,18 @@ __all__ = [
 
 # The public names and where they live. Each is imported when it is first asked for, because the rooms
 # behind them bring numba and others with them, and `import labdaq` has to stay quick.
-_HOMES = {"Ring": "labdaq.ring", "DataStore": "labdaq.store", "open_scan": "labdaq.store"}
-_ROOMS = {"errors", "files", "kernels", "ring", "sim", "store", "testing"}
+_HOMES = {
+    "DataStore": "labdaq.store",
+    "Parameter": "labdaq.roles",
+    "Pipeline": "labdaq.pipeline",
+    "Ring": "labdaq.ring",
+    "Trigger": "labdaq.roles",
+    "attach": "labdaq.pipeline",
+    "open_run": "labdaq.pipeline",
+    "open_scan": "labdaq.store",
+    "runs": "labdaq.pipeline",
+}
+_ROOMS = {"devices", "errors", "files", "kernels", "pipeline", "ring", "roles", "sim", "store", "testing"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@
 `record`      a run as a scan of the store             `snapshots`   what it is doing now
 """
 
+from labdaq.pipeline.attached import AttachedRun, attach
 from labdaq.pipeline.declared import DeclaredRing, Tap
 from labdaq.pipeline.ledger import Ledger, NodeBalance
 from labdaq.pipeline.pipeline import Pipeline
@@ -19,6 +20,7 @@ from labdaq.pipeline.tasks import TaskContext
 
 __all__ = [
     "TRANSITIONS",
+    "AttachedRun",
     "Command",
     "DeclaredRing",
     "Ledger",
@@ -30,5 +32,6 @@ __all__ = [
     "TableSink",
     "Tap",
     "TaskContext",
+    "attach",
     "state_diagram",
 ]

@@ -8,7 +8,7 @@ from labdaq.pipeline import board as b
 from labdaq.pipeline.board import Board
 from labdaq.pipeline.declared import DeclaredRing
 from labdaq.pipeline.nodes import Node
-from labdaq.pipeline.plan import WorkerPlan
+from labdaq.pipeline.plan import Upstream, WorkerPlan
 from labdaq.pipeline.processes import ProcessHost
 from labdaq.pipeline.threads import ThreadHost
 from labdaq.ring import Ring
@@ -100,6 +100,7 @@ class Crew:
             folder=self.folder,
             origin=self.nodes.index(node) + 1,
             table=self._tables.get(node.name),
+            upstream=self._before(node),
             run_in=node.run_in,
             max_errors=node.max_errors,
             options=node.options,
@@ -108,6 +109,13 @@ class Crew:
         member.row.put(b.W_GROUP, plan.origin)
         self.members[node.name].append(member)
         return member
+
+    def _before(self, node: Node) -> tuple[Upstream, ...]:
+        """Where the events of a node come from, and by whose hands."""
+        above = _upstream(node, self.nodes)
+        first = {ring for n in self.nodes if n.is_source for ring in n.writes}
+        feeding = [n for n in self.nodes if set(n.writes) & above]
+        return tuple(Upstream(self.rings[ring], n.name, ring in first) for n in feeding for ring in n.reads)
 
     def hire_all(self) -> None:
         """A worker for every place."""

@@ -61,6 +61,19 @@ def check_wiring(nodes: Iterable[Node], rings: Iterable[DeclaredRing]) -> None:
                 f"everything. Give it a sink, or say daq.drain({ring.name})"
             )
     upstream_order(nodes)
+    _check_order(nodes)
+
+
+def _check_order(nodes: Iterable[Node]) -> None:
+    nodes = list(nodes)
+    ordered = [node for node in nodes if node.options.get("order") == "counter"]
+    for ring in {ring for node in nodes if node.is_source for ring in node.writes}:
+        sources = [node.name for node in nodes if node.is_source and ring in node.writes]
+        if ordered and len(sources) > 1:
+            raise LayoutError(
+                f"{ordered[0].who} wants events in the order of their counters, and {' and '.join(sources)} number "
+                f"theirs at the same time in ring {ring.name!r}: give each source a ring of its own"
+            )
 
 
 def upstream_order(nodes: Iterable[Node]) -> list[Node]:

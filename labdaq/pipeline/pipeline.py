@@ -231,6 +231,7 @@ class Pipeline:
         name: str | None = None,
         workers: int = 1,
         run_in: str = "threads",
+        order: str = "any",
         max_errors: int = 10,
     ) -> Any:
         """Keep the events of a ring.
@@ -244,6 +245,9 @@ class Pipeline:
             The ring.
         workers, run_in
             As for filters; files are written by one thread.
+        order
+            ``"any"``: events are kept as they come; workers that share a filter do not keep their order.
+            ``"counter"``: in the order of their counters, which holds some of them in memory for a moment.
 
         Returns
         -------
@@ -253,6 +257,8 @@ class Pipeline:
         kept = as_sink(sink, reads)
         if hasattr(kept, "write") and (workers != 1 or run_in != "threads"):
             raise LayoutError(f"sink {name_of(sink)!r} keeps events in one place: it has one worker, in a thread")
+        if order not in {"any", "counter"} or (order == "counter" and not hasattr(kept, "write")):
+            raise LayoutError(f"order={order!r}: 'any', or 'counter' for sinks that have write(events)")
         self._add(
             "sink",
             name or getattr(kept, "name", None),
@@ -262,6 +268,7 @@ class Pipeline:
             workers=workers,
             run_in=run_in,
             max_errors=max_errors,
+            options={"order": order},
         )
         return kept
 

@@ -3,14 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from labdaq.ring import Ring
 
-__all__ = ["GROUPS", "WorkerPlan"]
+__all__ = ["Upstream", "WorkerPlan"]
 
-GROUPS = ("threads", "processes", "compiled")
-"""Where a worker can run."""
+
+class Upstream(NamedTuple):
+    """A ring from which events come."""
+
+    ring: Ring
+    group: str
+    """The reader group by whose hands they come."""
+    is_first: bool
+    """Whether a source writes it: its counters rise."""
+
 
 
 @dataclass
@@ -36,6 +44,8 @@ class WorkerPlan:
     """Number of the node."""
     table: int | None = None
     """Table of the records that its group has seen, where some may come twice."""
+    upstream: tuple[Upstream, ...] = ()
+    """All rings before those that it reads, from the source on, where the order of events matters."""
     run_in: str = "threads"
     max_errors: int = 10
     options: Mapping[str, Any] = field(default_factory=dict)

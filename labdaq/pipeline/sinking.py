@@ -67,13 +67,15 @@ class KeepingWorker(Worker):
             if hasattr(sink, "close"):
                 stack.callback(sink.close)
             self.ready()
-            self._keep_all(reader, sink)
+            self.keep_all(reader, sink)
 
-    def _keep_all(self, reader: EventReader, sink: Any) -> None:
+    def keep_all(self, reader: EventReader, sink: Any) -> None:
+        """Keep what comes until the ring ends."""
         ring = self.plan.reads[0]
         nbytes = max(ring.dtype.itemsize * int(np.prod(ring.shape)), 1)
         most = max(1, min(ring.capacity // 2, _BATCH_NBYTES // nbytes))
         while not self.is_aborted:
+            self.between(reader, sink)
             try:
                 events = reader.read_span(most, timeout=_SLICE_S)
             except WaitTimeoutError:
@@ -83,6 +85,9 @@ class KeepingWorker(Worker):
             self._keep(events, reader, sink)
         self.row.settle()
 
+    def between(self, reader: EventReader, sink: Any) -> None:
+        """Called before each batch, and when none came for a while."""
+
     def _keep(self, events: EventsRead, reader: EventReader, sink: Any) -> None:
         self.row.settle(reader.claim)
         if events.redelivered:
@@ -91,14 +96,15 @@ class KeepingWorker(Worker):
         batch = Batch(events, chosen)
         kept = len(batch)
         if kept:
-            self._write(sink, batch)
+            self.write(sink, batch)
         if chosen is not None:
             self.row.count(b.REPEATED, events.nframe - kept)
         if self.changes:
             self.apply_changes(int(events.planes["counter"][-1]) + 1)
         self.note_claim(max(kept, 1))
 
-    def _write(self, sink: Any, batch: Batch) -> None:
+    def write(self, sink: Any, batch: Any) -> None:
+        """Give a batch to the sink, and count it."""
         try:
             sink.write(batch)
         except LabdaqError as error:

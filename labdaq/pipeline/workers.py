@@ -4,6 +4,7 @@ from labdaq.pipeline.board import Board
 from labdaq.pipeline.compiled import CompiledWorker
 from labdaq.pipeline.filtering import FilterWorker
 from labdaq.pipeline.intake import source_worker
+from labdaq.pipeline.ordering import OrderedWorker
 from labdaq.pipeline.plan import WorkerPlan
 from labdaq.pipeline.sinking import CallingWorker, KeepingWorker
 from labdaq.pipeline.tasks import TaskWorker
@@ -27,7 +28,9 @@ def _kind(plan: WorkerPlan) -> type[Worker]:
     if plan.role == "source":
         return source_worker(plan.work)
     if plan.role == "sink":
-        return KeepingWorker if hasattr(plan.work, "write") else CallingWorker
+        if not hasattr(plan.work, "write"):
+            return CallingWorker
+        return OrderedWorker if plan.options.get("order") == "counter" else KeepingWorker
     if plan.role == "task":
         return TaskWorker
     return CompiledWorker if plan.run_in == "compiled" else FilterWorker
