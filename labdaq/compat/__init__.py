@@ -1,0 +1,4 @@
+"""Programs that were written for others, unchanged on labdaq's engine.
+
+`mimocorb`  mimoCoRB v1: its buffers, its access classes, its suites in YAML
+"""

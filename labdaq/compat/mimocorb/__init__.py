@@ -1,0 +1,37 @@
+"""mimoCoRB v1 on labdaq's rings: its modules and classes under their own names.
+
+A program needs no more than another import: ``from labdaq.compat.mimocorb import mimo_buffer as bm``.
+
+`mimo_buffer`       buffers, and their writers, readers and observers
+`buffer_control`    classes for sources, filters, savers and displays, and whole suites from YAML
+`plot_buffer`, `histogram_buffer`, `bufferinfoGUI`  what displays hold; they open no window
+`pulseSimulator`, `parquetReader`                   sources without hardware
+
+And behind these names, from the bottom up:
+
+`flags`, `metadata`, `buffer_access`                the shared switches of a buffer; reading and writing it
+`roles`, `copying`                                  what functions are given, and what filters hand on
+`importers`, `filters`, `exporters`, `savers`, `observers`  the classes of `buffer_control`
+`layering`, `suite`, `suite2`                       suites of v1 and of mimoCoRB2 as plain descriptions
+`aliases`, `worker`, `crew`, `control`              a suite as it runs, in processes of its own
+`patience`, `keyboard`, `run_folder`, `daq`         how long to wait, commands, the folder of a run, and the run
+`workspace/`                                        an example to begin with
+"""
+
+__all__ = [
+    "buffer_control",
+    "bufferinfoGUI",
+    "histogram_buffer",
+    "mimo_buffer",
+    "parquetReader",
+    "plot_buffer",
+    "pulseSimulator",
+]
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name in __all__:
+        return import_module(f"labdaq.compat.mimocorb.{name}")
+    raise AttributeError(f"labdaq.compat.mimocorb has no {name!r}; it has {', '.join(__all__)}")

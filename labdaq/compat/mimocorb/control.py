@@ -1,0 +1,318 @@
+"""The buffers and workers of a suite: set up, started, led to their end, and cleaned up.
+
+Data end from the source on: when all who write a buffer have ended, its readers end after its last event. A
+function without any process left holds nobody back, so whoever dies, the others come to their end.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labdaq.compat.mimocorb.crew import Worker, dismiss, wait_for_news
+from labdaq.compat.mimocorb.mimo_buffer import NewBuffer
+from labdaq.compat.mimocorb.patience import Patience
+from labdaq.compat.mimocorb.suite import Function, Suite, describe
+from labdaq.compat.mimocorb.worker import ENDED, FAILED, READY, Task
+from labdaq.errors import LayoutError, StateError
+
+__all__ = ["buffer_control"]
+
+_WITH_DATA_S = 15.0
+_GRACE_S = 5.0  # to leave, for a process whose function has ended
+
+logger = logging.getLogger("labdaq.compat.mimocorb")
+
+Setup = dict[str, Any]
+
+
+class buffer_control:  # noqa: N801
+    """Buffers and worker processes of a suite.
+
+    Parameters
+    ----------
+    buffers_dict, functions_dict, function_config_dict
+        ``RingBuffer``, ``Functions`` and ``FunctionConfigs`` of v1's YAML.
+    output_directory
+        The folder of the run.
+    suite
+        The description of a suite, instead of these three.
+
+    Raises
+    ------
+    LayoutError
+        When something in them is not possible.
+
+    Attributes
+    ----------
+    ringbuffers : dict of str to NewBuffer
+    process_list : list of Worker
+    status : str
+        ``Initialized``, ``BuffersSet``, ``WorkersSet``, ``Running``, ``Paused``, ``Stopped`` or ``Shutdown``.
+    counts : dict of str to int
+        Events that came into each buffer, after the end.
+    left_behind : dict of tuple of str to int
+        Events that nobody read to the end, by buffer and function.
+    """
+
+    def __init__(
+        self,
+        buffers_dict: list[Any] | None = None,
+        functions_dict: list[Any] | None = None,
+        function_config_dict: Mapping[str, Any] | None = None,
+        output_directory: str | Path = "target",
+        *,
+        suite: Suite | None = None,
+    ) -> None:
+        content = {
+            "RingBuffer": buffers_dict,
+            "Functions": functions_dict,
+            "FunctionConfigs": function_config_dict or {},
+        }
+        self.suite = suite or describe(content, Path("setup.yaml").absolute())
+        if self.suite.shares_events or any(one.file is None for one in self.suite.functions):
+            raise LayoutError(
+                f"{self.suite.path.name} is a suite of mimoCoRB2: it can be read, but its workers take one argument "
+                "(buffer_io) that v1 does not know"
+            )
+        self.out_dir = str(output_directory)
+        self.runtime, self.runevents = self.suite.runtime, self.suite.runevents
+        self.ringbuffers: dict[str, NewBuffer] = {}
+        self.process_list: list[Worker] = []
+        self.status = "Initialized"
+        self.counts: dict[str, int] = {}
+        self.left_behind: dict[tuple[str, str], int] = {}
+        self._sources: dict[str, dict[str, Setup]] = {}
+        self._finished: set[str] = set()
+        self._taking_since: float | None = None
+        self._taken_s = 0.0
+
+    # ------------------------------------------------------------------------------------ set up
+
+    @property
+    def ringbuffer_names(self) -> list[str]:
+        """Names of the buffers."""
+        return [buffer.name for buffer in self.suite.buffers]
+
+    def setup_buffers(self) -> dict[str, NewBuffer]:
+        """Make the buffers."""
+        for one in self.suite.buffers:
+            self.ringbuffers[one.name] = NewBuffer(one.slots, one.values, one.dtype())
+        for name in self.suite.roots()[:1]:
+            self.ringbuffers[name].limit_events(self.runevents)
+        self.status = "BuffersSet"
+        return self.ringbuffers
+
+    def setup_workers(self) -> None:
+        """Make what the workers need to begin."""
+        self._check_status("BuffersSet")
+        for function in self.suite.functions:
+            task = self._task(function)
+            self.process_list += [Worker(function, task) for _ in range(function.processes)]
+        self.status = "WorkersSet"
+
+    def _task(self, function: Function) -> Task:
+        buffers = self.ringbuffers
+        groups = {name: buffers[name].new_reader_group() for name in function.buffers("read")}
+        self._sources[function.name] = groups
+        return Task(
+            function=function.function,
+            file=function.file or Path(),
+            folder=self.suite.folder,
+            sources=list(groups.values()),
+            sinks=[buffers[name].new_writer() for name in function.buffers("write")],
+            observed=[buffers[name].new_observer() for name in function.buffers("observe")],
+            config={**function.config, "directory_prefix": self.out_dir},
+            assign=dict(function.assign),
+        )
+
+    def start_workers(self, *, hold: bool = False) -> list[Worker]:
+        """Start all processes.
+
+        Parameters
+        ----------
+        hold
+            Let sources wait until all are ready, and :meth:`poll` has seen it.
+        """
+        self._check_status("WorkersSet")
+        for name in self.suite.roots() if hold else ():
+            self.ringbuffers[name].pause()
+        self.process_list.reverse()  # those who read first: their start takes a while
+        for worker in self.process_list:
+            worker.start()
+        self.status = "Running"
+        if not hold:
+            self._take()
+        return self.process_list
+
+    def _check_status(self, wanted: str) -> None:
+        if self.status != wanted:
+            raise StateError(f"this is possible when the status is {wanted!r}; it is {self.status!r}")
+
+    # -------------------------------------------------------------------------------------- lead
+
+    def poll(self, timeout: float = 0.05) -> None:
+        """Wait up to ``timeout`` seconds for news of the workers, and act on them."""
+        wait_for_news(self.process_list, timeout)
+        for worker in self.process_list:
+            worker.look()
+        if self._taking_since is None and self.status == "Running" and self._are_ready():
+            self._take()
+        for name, buffer in self.ringbuffers.items():
+            if name not in self._finished and self._all_over(name, "write"):
+                self._finished.add(name)
+                buffer.finish()
+        self._let_go()
+
+    def _are_ready(self) -> bool:
+        return all(worker.state == READY or worker.is_over for worker in self.process_list)
+
+    def _take(self) -> None:
+        self._taking_since = time.monotonic()
+        for name in self.suite.roots():
+            self.ringbuffers[name].resume()
+
+    def _all_over(self, buffer: str, role: str) -> bool:
+        return all(worker.is_over for worker in self.process_list if buffer in worker.function.buffers(role))
+
+    def _let_go(self) -> None:
+        """Nobody waits for functions that have ended."""
+        for function in self.suite.functions:
+            workers = [worker for worker in self.process_list if worker.function is function]
+            groups = self._sources.get(function.name)
+            if not groups or not all(worker.is_over for worker in workers):
+                continue
+            for name, setup in groups.items():
+                unread = self.ringbuffers[name].unread(setup)
+                if unread:
+                    self.left_behind[name, function.function] = unread
+                self.ringbuffers[name].dismiss(setup)
+            del self._sources[function.name]
+
+    @property
+    def active_s(self) -> float:
+        """Seconds in which data were taken."""
+        since = self._taking_since
+        return self._taken_s + (time.monotonic() - since if since is not None else 0.0)
+
+    @property
+    def failures(self) -> list[Worker]:
+        """Workers that failed."""
+        return [worker for worker in self.process_list if worker.state == FAILED]
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether all sources have ended."""
+        return all(self._all_over(name, "write") for name in self.suite.roots())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all who use buffers have ended; others do not know of an end."""
+        return all(worker.is_over for worker in self.process_list if worker.function.assign)
+
+    def progress(self) -> tuple[int, ...]:
+        """Numbers that change while anything moves."""
+        seen = [buffer.statistics() for buffer in self.ringbuffers.values()]
+        counts = [number for one in seen for number in (one.frames_written, one.frames_read)]
+        states = [worker.state for worker in self.process_list]
+        return (states.count(READY), states.count(ENDED), *counts)
+
+    def pause(self) -> None:
+        """Take no data for a while."""
+        if self.status == "Running":
+            for name in self.suite.roots():
+                self.ringbuffers[name].pause()
+            self._hold_clock()
+            self.status = "Paused"
+
+    def resume(self) -> None:
+        """Take data again."""
+        if self.status == "Paused":
+            self.status = "Running"
+            if self._are_ready():
+                self._take()
+
+    def stop(self) -> None:
+        """Take no more data; what was taken goes to its end."""
+        if self.status in {"Running", "Paused"}:
+            for name in self.suite.roots():
+                self.ringbuffers[name].set_ending()
+            self._hold_clock()
+            self.status = "Stopped"
+
+    def _hold_clock(self) -> None:
+        self._taken_s, self._taking_since = self.active_s, None
+
+    def drain(self, patience: float = 3.0, limit: float | None = None) -> None:
+        """Wait until all data have gone to their end. A source that does not react is ended by force.
+
+        Parameters
+        ----------
+        patience, limit
+            Seconds to wait while nothing moves, and in all; see :class:`Patience`. Those who still have data
+            are given 15 s at least, if there is no limit.
+        """
+        waiting = Patience(patience, limit)
+        while not self.is_exhausted and not waiting.is_over(self.progress(), self._used_s()):
+            self.poll(0.02)
+        for worker in self.process_list:
+            if not worker.is_over and not worker.function.buffers("read") and worker.function.buffers("write"):
+                worker.give_up()
+        waiting = Patience(patience if limit is not None else max(patience, _WITH_DATA_S), limit)
+        while not self.is_over and not waiting.is_over(self.progress(), self._used_s()):
+            self.poll(0.02)
+
+    def _used_s(self) -> float:
+        return sum(worker.cpu_s() for worker in self.process_list if not worker.is_over)
+
+    # --------------------------------------------------------------------------------------- end
+
+    def shutdown(self, patience: float = 3.0, limit: float | None = None) -> None:
+        """Stop, let data come to their end, end all workers, and remove the buffers. Twice is allowed.
+
+        What was not read is counted in `left_behind`, and told in a warning.
+
+        Parameters
+        ----------
+        patience, limit
+            How long to wait, as in :meth:`drain`.
+        """
+        if self.status == "Shutdown":
+            return
+        try:
+            self.stop()
+            if self.status == "Stopped":
+                self.drain(patience, limit)
+        finally:
+            for worker in self.process_list:
+                worker.look()
+                if not worker.function.assign:  # it does not know of an end
+                    worker.terminate()
+            for buffer in self.ringbuffers.values():
+                buffer.abort()
+            dismiss(self.process_list, _GRACE_S if limit is None else min(limit, _GRACE_S))
+            self._count_rest()
+            for buffer in self.ringbuffers.values():
+                buffer.close()
+            self.status = "Shutdown"
+
+    def _count_rest(self) -> None:
+        self.counts = {name: buffer.statistics().frames_written for name, buffer in self.ringbuffers.items()}
+        for function in self.suite.functions:
+            for name, setup in self._sources.get(function.name, {}).items():
+                unread = self.ringbuffers[name].unread(setup)
+                if unread:
+                    self.left_behind[name, function.function] = unread
+        for (name, function_name), number in self.left_behind.items():
+            logger.warning("%s did not read %d events of %s", function_name, number, name)
+
+    # -------------------------------------------------------------------------------------- look
+
+    def display_layout(self) -> str:
+        """The buffers, a line for each."""
+        return "\n".join(["Buffers", *(f"  {buffer}" for buffer in self.suite.buffers)])
+
+    def display_functions(self) -> str:
+        """The functions and their buffers, a line for each."""
+        return "\n".join(["Functions", *(f"  {function}" for function in self.suite.functions)])
