@@ -2,11 +2,12 @@
 
 import inspect
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from labdaq.pipeline.nodes import Node
+from labdaq.pipeline.nodes import Node, upstream_order
 from labdaq.roles import parameters_of
 
 __all__ = ["description_of"]
@@ -33,7 +34,9 @@ def description_of(nodes: Sequence[Node]) -> dict[str, Any]:
             }
             for name, ring in rings.items()
         },
-        "workers": {node.name: _described(node) for node in nodes},
+        "workers": {
+            node.name: {"origin": origin, **_described(node)} for origin, node in enumerate(upstream_order(nodes), 1)
+        },
     }
 
 
@@ -61,6 +64,8 @@ def _described(node: Node) -> dict[str, Any]:
 def _code_of(work: Any) -> str:
     """The source code of what a user wrote; nothing of what labdaq brings."""
     what = getattr(work, "py_func", work)
+    while isinstance(what, partial):
+        what = what.func
     what = what if inspect.isroutine(what) else type(what)
     if getattr(what, "__module__", "").partition(".")[0] in {"labdaq", "builtins", "numpy"}:
         return ""

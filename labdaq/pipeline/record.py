@@ -164,6 +164,7 @@ class RunRecord(Record):
                 "live_time_s": result.live_time_s,
                 "ledger": {node.name: dict(vars(node)) for node in result.ledger.nodes},
                 "errors": list(result.errors),
+                "nerror": result.nerror,
                 "stuck": list(result.stuck),
                 "restarts": result.restarts,
                 "parameters": [

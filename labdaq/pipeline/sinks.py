@@ -41,6 +41,8 @@ def as_sink(sink: Any, ring: DeclaredRing) -> Any:
         return TableSink(sink, ring)
     if isinstance(sink, ParquetTarFile):
         return ArchiveSink(sink, ring)
+    if hasattr(sink, "connect"):
+        sink.connect(ring)
     if hasattr(sink, "write") or callable(sink):
         return sink
     raise LayoutError(
@@ -159,8 +161,7 @@ class DatasetSink:
         for name, kind in (*_METADATA, *_fields_of(self._ring)):
             dtype = np.dtype(kind)
             unit = {"timestamp_ns": "ns", **_units_of(self._ring)}.get(name)
-            attributes = {"units": unit} if unit else {}
-            self._file.dataset(name, dtype.base, dtype.shape, attributes=attributes)
+            self._file.dataset(name, np.empty((0, *dtype.shape), dtype.base), units=unit)
 
     def write(self, events: Any) -> None:
         """Append a batch of events."""
