@@ -1,7 +1,7 @@
 """Whole experiments, from the data to the result.
 
 `muon`         the lifetime of the muon
-`muon_take`    its data taking: rings and workers
+`muon_take`    its data taking: a pipeline
+`muon_table`   its table of decays: sinks
 `muon_figure`  its figure
-`team`         threads that end together
 """

@@ -2,7 +2,7 @@
 
     source -> ring of waveforms -> two filter workers -> ring of decay times -> table, figure, fit
 
-The source is a simulated detector or a recording; the rings and workers are in `muon_take`.
+The source is a simulated detector or a recording; the pipeline is in `muon_take`.
 """
 
 import json
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 import labdaq
 from labdaq.demos.muon_figure import draw
+from labdaq.demos.muon_table import DecayFile
 from labdaq.demos.muon_take import Source, take_data
 from labdaq.errors import NotFoundError, ResourceError
 from labdaq.files import CsvFile, ParquetFile, Recording, find_recordings, read_recording
@@ -41,7 +42,9 @@ class MuonResult:
     accepted: int
     """Events with two pulses."""
     rejected: int
-    """All others."""
+    """Events without a second pulse."""
+    set_apart: int
+    """Events on which the filter failed."""
     fit: LifetimeFit
     """Lifetime and background."""
     comparison: str
@@ -53,10 +56,11 @@ class MuonResult:
         """Everything in a few lines of text."""
         fit, (begin, end) = self.fit, self.fit.window_us
         errors = f"-{fit.tau_error_minus_us:.3f} +{fit.tau_error_plus_us:.3f}"
+        apart = f" + {self.set_apart} set apart: the filter failed on them" if self.set_apart else ""
         trust = "statistical errors" if fit.is_valid else "NOT VALID: the fit found no good minimum"
         lines = {
             "source": self.source,
-            "events": f"{self.events} in = {self.accepted} accepted + {self.rejected} rejected",
+            "events": f"{self.events} in = {self.accepted} accepted + {self.rejected} rejected" + apart,
             "lifetime": f"{fit.tau_us:.3f} {errors} us ({trust})",
             "background": f"{100 * fit.background:.1f} +- {100 * fit.background_error:.1f} %",
             "fitted": f"{fit.n} decays in {begin:g}..{end:g} us",
@@ -74,7 +78,7 @@ def run(
     seed: int = 0,
     progress: bool = True,
 ) -> MuonResult:
-    """Do the whole experiment.
+    """Do the whole experiment; Ctrl-C ends the intake, and the result is that of what was taken.
 
     Parameters
     ----------
@@ -99,7 +103,7 @@ def run(
     NotFoundError
         If there is no recording in the folder.
     DataError
-        If the recording is damaged, or there are too few decays to fit a lifetime.
+        If the recording is damaged, data taking failed, or there are too few decays to fit a lifetime.
     ResourceError
         If a result cannot be written.
     MissingExtraError
@@ -107,14 +111,14 @@ def run(
     """
     folder = _prepare(Path(out))
     source = _open_source(data, events, seed)
-    take = take_data(source, events=events, progress=progress)
-    _save_decays(folder, take.decays)
+    take = take_data(source, _files(folder), events=events, progress=progress)
     fit = fit_lifetime(take.decays["decay_time"], WINDOW_US)
     result = MuonResult(
         source=_describe(source),
         events=take.events,
         accepted=take.accepted,
         rejected=take.rejected,
+        set_apart=take.set_apart,
         fit=fit,
         comparison=_compare(source, take.decays),
         folder=folder,
@@ -156,11 +160,11 @@ def _prepare(folder: Path) -> Path:
     return folder
 
 
-def _save_decays(folder: Path, decays: npt.NDArray[Any]) -> None:
-    with CsvFile(folder / "decay_times.csv", units=DOUBLE_PULSE_UNITS, overwrite=True) as csv:
-        csv.write(decays)
-    with ParquetFile(folder / "decay_times.parquet", units=DOUBLE_PULSE_UNITS, overwrite=True) as parquet:
-        parquet.write(decays)
+def _files(folder: Path) -> list[DecayFile]:
+    return [
+        DecayFile(CsvFile(folder / "decay_times.csv", units=DOUBLE_PULSE_UNITS, overwrite=True)),
+        DecayFile(ParquetFile(folder / "decay_times.parquet", units=DOUBLE_PULSE_UNITS, overwrite=True)),
+    ]
 
 
 def _save_figure(folder: Path, source: Source, decays: npt.NDArray[Any], fit: LifetimeFit) -> None:

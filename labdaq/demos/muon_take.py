@@ -1,31 +1,26 @@
-"""Taking muon data: waveforms through two rings and two filter workers, to a table of decays.
+"""Taking muon data: waveforms through two rings and two filter workers, to tables of decays.
 
 The workers are threads that share the waveforms between them; the edge finder they run is compiled and
 holds no lock of Python's.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from labdaq.demos.team import Team
-from labdaq.errors import DataError
+from labdaq.demos.muon_table import DecayFile, DecayTable
+from labdaq.errors import DataError, WaitTimeoutError
 from labdaq.files import Recording
 from labdaq.kernels import DOUBLE_PULSE, double_pulse_filter
-from labdaq.ring import EventReader, EventWriter, Ring
+from labdaq.pipeline import Ledger, Pipeline, RunResult, RunState
 from labdaq.sim import MuonDetector
 
-__all__ = ["DECAY", "Source", "Take", "take_data"]
-
-DECAY = np.dtype([("counter", "i8"), *DOUBLE_PULSE.descr])
-"""One decay: the number of its event, and what the filter measured."""
+__all__ = ["Source", "Take", "take_data"]
 
 _WORKERS = 2
+_LOOK_S = 0.1
 
 Source = MuonDetector | Recording
 Filter = Callable[[Any, Any], int]
@@ -36,25 +31,47 @@ class Take:
     """What data taking gave."""
 
     decays: npt.NDArray[Any]
-    """Accepted events in the order of their numbers, dtype :data:`DECAY`."""
-    events: int
-    """Events that came in."""
-    rejected: int
-    """Events without a second pulse."""
+    """Accepted events in the order of their numbers, dtype :data:`labdaq.demos.muon_table.DECAY`."""
+    ledger: Ledger
+    """What became of all events, node by node."""
+
+    @property
+    def events(self) -> int:
+        """Events that came in."""
+        return self.ledger["find"].received
 
     @property
     def accepted(self) -> int:
         """Events with a decay time."""
-        return len(self.decays)
+        return self.ledger["find"].accepted
+
+    @property
+    def rejected(self) -> int:
+        """Events without a second pulse."""
+        return self.ledger["find"].rejected
+
+    @property
+    def set_apart(self) -> int:
+        """Events on which the filter failed."""
+        return self.ledger["find"].quarantined
 
 
-def take_data(source: Source, *, events: int | None = None, find: Filter | None = None, progress: bool = True) -> Take:
-    """Pass events through two rings and two filter workers.
+def take_data(
+    source: Source,
+    files: Sequence[DecayFile] = (),
+    *,
+    events: int | None = None,
+    find: Filter | None = None,
+    progress: bool = True,
+) -> Take:
+    """Pass events through two rings and two filter workers; Ctrl-C ends the intake, and what is there is kept.
 
     Parameters
     ----------
     source : MuonDetector or Recording
         Gives waveforms.
+    files : sequence of DecayFile
+        Where decays are kept, beside the result.
     events : int, optional
         Take no more than this.
     find : callable, optional
@@ -70,93 +87,54 @@ def take_data(source: Source, *, events: int | None = None, find: Filter | None 
     Raises
     ------
     DataError
-        If the ledger does not close: an event was lost or counted twice.
-    Exception
-        Whatever a worker raised.
+        If the run failed: the source broke, or the filter did again and again; or if the ledger does not close.
+    LabdaqError
+        Whatever a file said that could not be written.
     """
-    find = find or double_pulse_filter(sample_interval_ns=source.sample_interval_ns)
-    taken: list[int] = []
-    rejected: list[int] = []
-    with (
-        Ring("waveforms", dtype=source.dtype, shape=source.shape, capacity=128) as waveforms,
-        Ring("decays", dtype=DOUBLE_PULSE, shape=(), capacity=4096) as decays,
-        ExitStack() as wires,
-    ):
-        # Everybody is in place before data flow: the groups, so that no event passes unseen; the writers,
-        # because one that came later would open its ring again after a failure has ended it.
-        waveforms.group("filter")
-        decays.group("collect")
-        inlet = wires.enter_context(waveforms.writer())
-        outlets = [wires.enter_context(decays.writer()) for _ in range(_WORKERS)]
-
-        def acquire() -> None:
-            taken.append(_acquire(_shown(source, events, progress), inlet))
-
-        def select() -> None:
-            rejected.append(_select(waveforms.reader(group="filter"), outlets.pop(), find))
-
-        def stop() -> None:
-            waveforms.end()
-            decays.end()
-
-        with Team(stop) as team:
-            team.start(acquire, then=waveforms.end)
-            team.start(select, copies=_WORKERS, then=decays.end)
-            found = _collect(decays)
-    take = Take(found, events=sum(taken), rejected=sum(rejected))
-    if take.events != take.accepted + take.rejected:
-        raise DataError(
-            f"the ledger does not close: {take.events} events in, but {take.accepted} accepted and "
-            f"{take.rejected} rejected"
-        )
-    return take
+    with Pipeline("muon", store=None) as daq:
+        waveforms = daq.ring("waveforms", source.dtype, source.shape, capacity=128)
+        decays = daq.ring("decays", DOUBLE_PULSE, capacity=4096)
+        daq.source(source, waveforms, name="detector")
+        find = find or double_pulse_filter(sample_interval_ns=source.sample_interval_ns)
+        daq.filter(find, waveforms, decays, name="find", workers=_WORKERS)
+        table = daq.sink(DecayTable(), decays, name="table", order="counter")
+        for file in files:
+            daq.sink(file, decays, order="counter")
+        daq.start(events=events)
+        known = [n for n in (source.events, events) if n is not None]
+        result = _followed(daq, min(known, default=None)) if progress else daq.wait()
+    _check(result, files)
+    return Take(table.records, result.ledger)
 
 
-def _acquire(source: Iterable[tuple[Any, int | None]], writer: EventWriter) -> int:
-    """Fill the ring; the number of events."""
-    events = 0
-    for waveform, timestamp_ns in source:
-        writer.put(waveform, timestamp_ns=timestamp_ns)
-        events += 1
-    return events
-
-
-def _select(reader: EventReader, writer: EventWriter, find: Filter) -> int:
-    """Share the waveforms with the other members of the group; the number of events without a decay."""
-    rejected = 0
-    pulses = np.zeros(1, DOUBLE_PULSE)
-    for event in reader:
-        if find(event.data, pulses):
-            writer.put(pulses[0], like=event)
-        else:
-            rejected += 1
-    return rejected
-
-
-def _collect(decays: Ring) -> npt.NDArray[Any]:
-    """All decays, in the order in which their events came in, which two workers do not keep."""
-    batches = [np.empty(0, DECAY)]
-    with decays.reader(group="collect") as reader:
-        for span in reader.spans(256):
-            batch = np.empty(len(span.data), DECAY)
-            batch["counter"] = span.planes["counter"]
-            for name in DOUBLE_PULSE.names or ():
-                batch[name] = span.data[name]
-            batches.append(batch)
-    return np.sort(np.concatenate(batches), order="counter")
-
-
-def _shown(source: Source, events: int | None, progress: bool) -> Iterator[tuple[Any, int | None]]:
-    """The events of a source, with a progress bar."""
-    wanted: Iterable[tuple[Any, int | None]] = islice(source, events)
-    if not progress:
-        yield from wanted
-        return
+def _followed(daq: Pipeline, total: int | None) -> RunResult:
+    """Wait for the end, with a progress bar."""
     from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]
         monitor_interval = 0  # no thread of its own
 
-    known = [n for n in (source.events, events) if n is not None]
-    with Bar(wanted, total=min(known, default=None), unit=" events", mininterval=0.2) as bar:
-        yield from bar
+    waveforms = daq.rings["waveforms"]
+    with Bar(total=total, unit=" events", mininterval=_LOOK_S) as bar:
+        while True:
+            try:
+                result = daq.wait(_LOOK_S)
+            except WaitTimeoutError:
+                bar.update(waveforms.statistics().frames_written - bar.n)
+            except KeyboardInterrupt:  # between two looks
+                daq.stop()
+            else:
+                bar.update(result.events - bar.n)
+                return result
+
+
+def _check(result: RunResult, files: Sequence[DecayFile]) -> None:
+    """Raise what is wrong with a run."""
+    for file in files:
+        if file.error is not None:
+            raise file.error
+    if result.state is RunState.FAILED:
+        told = f"; the first error:\n{result.errors[0]}" if result.errors else ""
+        raise DataError(f"the run failed: {result.reason}{told}")
+    if not result.ledger.is_closed:
+        raise DataError(f"the ledger does not close: {result.ledger}")

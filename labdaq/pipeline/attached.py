@@ -11,7 +11,7 @@ from labdaq.errors import ClosedError, DataError, NotFoundError, ResourceError, 
 from labdaq.native.process import Identity, is_alive
 from labdaq.pipeline import board as b
 from labdaq.pipeline.board import Board, Row
-from labdaq.pipeline.detached import ATTACH_FILE
+from labdaq.pipeline.detached import ATTACH_FILE, bury
 from labdaq.pipeline.states import Command, RunState, next_state
 from labdaq.ring import Ring
 from labdaq.ring.observer import Observer
@@ -72,7 +72,9 @@ class AttachedRun:
     @property
     def is_alive(self) -> bool:
         """Whether its process is there."""
-        return is_alive(self._process)
+        alive = is_alive(self._process)
+        bury()
+        return alive
 
     @property
     def state(self) -> RunState:

@@ -99,7 +99,7 @@ def _entry(entry: Any, ring: Any, who: str) -> list[Any]:
 
 
 def _records(given: Any, ring: Any, who: str) -> list[Any]:
-    if isinstance(given, np.void) and given.dtype == ring.dtype and ring.shape == ():
+    if isinstance(given, np.generic) and given.dtype == ring.dtype and ring.shape == ():
         return [given]
     if not isinstance(given, np.ndarray) or given.dtype != ring.dtype:
         raise _misfit(given, ring, who)

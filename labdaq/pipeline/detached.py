@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from labdaq.pipeline.pipeline import Pipeline
     from labdaq.pipeline.run import Run
 
-__all__ = ["ATTACH_FILE", "start_detached"]
+__all__ = ["ATTACH_FILE", "bury", "start_detached"]
 
 ATTACH_FILE = "attach.json"
 _PROGRAM = "from labdaq.pipeline.detached import main; main()"
+_children: list[subprocess.Popen[bytes]] = []
 _ERRORS: dict[str, type[LabdaqError]] = {
     kind.__name__: kind for kind in (BusyError, DataError, LayoutError, ResourceError)
 }
@@ -48,19 +49,26 @@ def start_detached(pipeline: "Pipeline", settings: dict[str, Any]) -> Path:
     except Exception as error:  # pickling raises whatever the object raises
         raise LayoutError(f"pipeline {pipeline.name!r} cannot go to another process: {error}") from error
     paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", _PROGRAM],
         env={**os.environ, "PYTHONPATH": paths},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
-    ) as process:
-        told = _handed_over(process, payload)
-        process.returncode = process.returncode or 0  # it is not waited for: it outlives this one
+    )
+    _children.append(process)
+    told = _handed_over(process, payload)
     if "folder" in told:
         return Path(told["folder"])
+    process.wait()
+    bury()
     kind = _ERRORS.get(told.get("error", ""), ResourceError)
     raise kind(told.get("text", "the process of the run ended before it told how it began"))
+
+
+def bury() -> None:
+    """Take note of runs that this process started and that have ended, as the system wants it."""
+    _children[:] = [process for process in _children if process.poll() is None]
 
 
 def _handed_over(process: "subprocess.Popen[bytes]", payload: bytes) -> dict[str, str]:
@@ -68,7 +76,8 @@ def _handed_over(process: "subprocess.Popen[bytes]", payload: bytes) -> dict[str
     try:
         with process.stdin as given:  # type: ignore[union-attr]
             given.write(payload)
-        told: dict[str, str] = json.loads(process.stdout.readline() or b"{}")  # type: ignore[union-attr]
+        with process.stdout as said:  # type: ignore[union-attr]
+            told: dict[str, str] = json.loads(said.readline() or b"{}")
     except (OSError, ValueError) as error:
         raise ResourceError(f"the process of the run did not begin: {error}") from error
     return told

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from labdaq.demos import muon, muon_take
+from labdaq.demos.muon_table import DECAY
 from labdaq.errors import DataError, MissingExtraError, NotFoundError, ResourceError
 from labdaq.files import read_csv, read_parquet
-from labdaq.kernels import find_double_pulse
+from labdaq.kernels import DOUBLE_PULSE, find_double_pulse
+from labdaq.pipeline import Ledger, Pipeline
 from labdaq.sim import MuonDetector
 from tests.recorded import recorded
 
@@ -63,7 +65,7 @@ class TestSimulated:
 
     def test_tables_hold_every_decay_once_and_in_order(self, simulated):
         table = read_parquet(simulated.folder / "decay_times.parquet")
-        text = read_csv(simulated.folder / "decay_times.csv", muon_take.DECAY)
+        text = read_csv(simulated.folder / "decay_times.csv", DECAY)
         np.testing.assert_array_equal(table.records, text.records)
         assert table.units == text.units == {"decay_time": "us", "first_height": "V", "last_height": "V"}
         assert len(table) == simulated.accepted
@@ -71,7 +73,7 @@ class TestSimulated:
 
     def test_decays_are_those_of_a_plain_loop(self, simulated):
         found = {}
-        out = np.zeros(1, muon_take.DOUBLE_PULSE)
+        out = np.zeros(1, DOUBLE_PULSE)
         for i, (waveform, _) in enumerate(MuonDetector(seed=1, events=3000)):
             if find_double_pulse(waveform, out):
                 found[i] = out[0]["decay_time"]
@@ -99,6 +101,11 @@ def test_progress_is_shown_on_standard_error(capsys):
 def test_endless_source_ends_after_the_events_asked_for():
     take = muon_take.take_data(MuonDetector(), events=200, progress=False)
     assert take.events == 200
+
+
+def test_events_that_were_set_apart_are_told(simulated):
+    assert "set apart" not in simulated.summary()
+    assert "rejected + 2 set apart" in dataclasses.replace(simulated, set_apart=2).summary()
 
 
 def test_nothing_in_nothing_out():
@@ -133,47 +140,61 @@ class TestRecorded:
 class TestFaults:
     """After each of them no thread is left: the leak check of all tests looks."""
 
-    def test_filter_that_raises(self, others):
-        calls = itertools.count()
-
+    def test_filter_that_raises_once(self, others):
         def fail(waveform, out):
             if next(calls) == 300:
                 raise KeyError("waveform 300")
             return find_double_pulse(waveform, out)
 
-        with pytest.raises(KeyError, match="waveform 300") as told:
+        calls = itertools.count()
+        take = muon_take.take_data(MuonDetector(events=500), find=fail, progress=False)
+        assert take.set_apart == 1
+        assert take.events == 500 == take.accepted + take.rejected + take.set_apart
+        assert threading.active_count() == others
+
+    def test_filter_that_raises_always(self, others):
+        def fail(_waveform, _out):
+            raise KeyError("waveform")
+
+        with pytest.raises(DataError, match=r"(?s)filter 'find'.* gave up after 10 errors.*KeyError: 'waveform'"):
             muon_take.take_data(MuonDetector(), find=fail, progress=False)
-        assert "fail" in [entry.name for entry in told.traceback]
         assert threading.active_count() == others
 
     def test_source_that_raises(self, others):
         class Broken(MuonDetector):
-            def __next__(self):
-                if self._next == 100:
+            def acquire_batch(self, events):
+                if self._next > 100:
                     raise OSError("cable")
-                return super().__next__()
+                return super().acquire_batch(events)
 
-        with pytest.raises(OSError, match="cable"):
+        with pytest.raises(DataError, match=r"(?s)source 'detector'.* gave up after 10 errors.*OSError: cable"):
             muon_take.take_data(Broken(), progress=False)
         assert threading.active_count() == others
 
     @pytest.mark.skipif(sys.platform == "win32", reason="needs signals for threads")
-    def test_interrupt(self, others):
-        calls = itertools.count()
-
+    @pytest.mark.parametrize("progress", [True, False])
+    def test_interrupt_ends_the_intake_and_loses_nothing(self, others, progress):
         def interrupt(waveform, out):
             if next(calls) == 300:
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             return find_double_pulse(waveform, out)
 
-        with pytest.raises(KeyboardInterrupt):
-            muon_take.take_data(MuonDetector(), find=interrupt, progress=False)
+        calls = itertools.count()
+        take = muon_take.take_data(MuonDetector(), find=interrupt, progress=progress)
+        assert take.events > 300
+        assert take.events == take.accepted + take.rejected
+        assert len(take.decays) == take.accepted
         assert threading.active_count() == others
 
     def test_event_that_is_lost_is_noticed(self, monkeypatch):
-        select = muon_take._select
-        monkeypatch.setattr(muon_take, "_select", lambda *args: select(*args) - 1)
-        with pytest.raises(DataError, match="ledger does not close: 50 events in"):
+        def lose(*args, **settings):
+            found = wait(*args, **settings)
+            nodes = [dataclasses.replace(node, rejected=node.rejected - 1) for node in found.ledger.nodes]
+            return dataclasses.replace(found, ledger=Ledger.of(nodes))
+
+        wait = Pipeline.wait
+        monkeypatch.setattr(Pipeline, "wait", lose)
+        with pytest.raises(DataError, match="ledger does not close: detector: in 50"):
             muon_take.take_data(MuonDetector(events=50), progress=False)
 
     def test_too_few_decays_to_fit_are_still_saved(self, tmp_path):
