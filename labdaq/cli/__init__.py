@@ -1,6 +1,7 @@
 """The command `labdaq`: prepare, try out, watch, keep and repair.
 
 `machine`  warm, stat, doctor        `demos`  whole experiments        `store`  scans that are kept
+`running`  run, replay, new, devices    `live`, `keys`  a run in a terminal  `workspaces`  to begin with
 
 Each command is a few lines over a function that a notebook can call as well. Heavy packages are imported
 inside the commands, so that `labdaq --help` is quick.
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 
 from labdaq import __version__
-from labdaq.cli import demos, machine, store
+from labdaq.cli import demos, machine, running, store
 
 __all__ = ["app", "main"]
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(running.app)
 app.add_typer(machine.app)
 app.add_typer(demos.app, name="demo")
 app.add_typer(store.app, name="store")

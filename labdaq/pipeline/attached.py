@@ -73,7 +73,8 @@ class AttachedRun:
     def is_alive(self) -> bool:
         """Whether its process is there."""
         alive = is_alive(self._process)
-        bury()
+        if not alive:
+            bury(self._process.pid)
         return alive
 
     @property

@@ -1,5 +1,6 @@
 """A pipeline as it was run, in words and numbers that JSON can hold."""
 
+import functools
 import inspect
 from collections.abc import Sequence
 from functools import partial
@@ -52,6 +53,9 @@ def _described(node: Node) -> dict[str, Any]:
         "options": _plain(node.options),
         "parameters": {name: {"value": one.value, "unit": one.unit} for name, one in parameters_of(node.work).items()},
     }
+    if isinstance(node.work, functools.partial):
+        about["work"] = node.work.func.__qualname__
+        about["settings"] = _plain(node.work.keywords)
     seed = getattr(node.work, "seed", None)
     if isinstance(seed, int):
         about["seed"] = seed
@@ -63,11 +67,12 @@ def _described(node: Node) -> dict[str, Any]:
 
 def _code_of(work: Any) -> str:
     """The source code of what a user wrote; nothing of what labdaq brings."""
-    what = getattr(work, "py_func", work)
+    what = getattr(work, "func", work)  # of a partial
+    what = getattr(what, "py_func", what)
     while isinstance(what, partial):
         what = what.func
     what = what if inspect.isroutine(what) else type(what)
-    if getattr(what, "__module__", "").partition(".")[0] in {"labdaq", "builtins", "numpy"}:
+    if (getattr(what, "__module__", None) or "builtins").partition(".")[0] in {"labdaq", "builtins", "numpy"}:
         return ""
     try:
         return inspect.getsource(what)[:_LONGEST]

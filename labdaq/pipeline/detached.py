@@ -4,6 +4,7 @@ The process writes down, in the folder of the run, how it is found: ``attach.jso
 tokens of its rings. Whoever has the folder can look at the board and the rings, and ask for a pause or the end.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ __all__ = ["ATTACH_FILE", "bury", "start_detached"]
 
 ATTACH_FILE = "attach.json"
 _PROGRAM = "from labdaq.pipeline.detached import main; main()"
+_LAST_THREADS_S = 5.0
 _children: list[subprocess.Popen[bytes]] = []
 _ERRORS: dict[str, type[LabdaqError]] = {
     kind.__name__: kind for kind in (BusyError, DataError, LayoutError, ResourceError)
@@ -66,8 +68,15 @@ def start_detached(pipeline: "Pipeline", settings: dict[str, Any]) -> Path:
     raise kind(told.get("text", "the process of the run ended before it told how it began"))
 
 
-def bury() -> None:
-    """Take note of runs that this process started and that have ended, as the system wants it."""
+def bury(pid: int = 0) -> None:
+    """Take note of runs that this process started and that have ended, as the system wants it.
+
+    One whose end was seen is waited for: its threads may take a moment longer.
+    """
+    for process in _children:
+        if process.pid == pid:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LAST_THREADS_S)
     _children[:] = [process for process in _children if process.poll() is None]
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -78,6 +80,19 @@ class Pipeline:
         self.is_detached = False
         """Whether other processes look at its rings."""
         self._nrun = 0
+
+    @classmethod
+    def from_yaml(cls, path: "str | os.PathLike[str]") -> "Pipeline":
+        """The pipeline that a YAML file describes; see :mod:`labdaq.pipeline.suite`.
+
+        Raises
+        ------
+        LayoutError, NotFoundError, DataError
+            What is wrong in the file: with its line, its key, and the nearest known one.
+        """
+        from labdaq.pipeline.suite import build, load_suite
+
+        return build(load_suite(Path(path)))
 
     # --------------------------------------------------------------------------------- its parts
 

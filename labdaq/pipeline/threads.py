@@ -5,7 +5,7 @@ from typing import Any
 
 from labdaq.pipeline.board import Board
 from labdaq.pipeline.plan import WorkerPlan
-from labdaq.pipeline.worker import Report
+from labdaq.pipeline.worker import Report, Worker
 from labdaq.pipeline.workers import new_worker
 
 __all__ = ["ThreadHost"]
@@ -18,8 +18,8 @@ class ThreadHost:
 
     def __init__(self, plan: WorkerPlan, board: Board, report: Report) -> None:
         self.plan = plan
-        self.worker = new_worker(plan, board, report)
-        self._thread = threading.Thread(target=self.worker.run, name=plan.name, daemon=True)
+        self._worker: Worker | None = new_worker(plan, board, report)
+        self._thread = threading.Thread(target=self._worker.run, name=plan.name, daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -32,7 +32,8 @@ class ThreadHost:
 
     def change(self, name: str, value: Any) -> None:
         """Set a parameter at the border of the next event."""
-        self.worker.changes.append((name, value))
+        if self._worker is not None:
+            self._worker.changes.append((name, value))
 
     def interrupt(self) -> None:
         """Make a source that waits for its device return."""
@@ -41,7 +42,8 @@ class ThreadHost:
 
     def kill(self) -> None:
         """A thread cannot be killed: what it holds is taken away from it."""
-        self.worker.abandon()
+        if self._worker is not None:
+            self._worker.abandon()
 
     def join(self, timeout: float) -> bool:
         """Wait for it to end; whether it has."""
@@ -50,4 +52,5 @@ class ThreadHost:
         return not self._thread.is_alive()
 
     def close(self) -> None:
-        """Nothing is left to be given back."""
+        """Let go of the worker, and with it of the memory of rings."""
+        self._worker = None

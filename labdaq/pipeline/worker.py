@@ -79,7 +79,6 @@ class Worker(ABC):
         finally:
             self.row.put(b.W_CPU_NS, time.thread_time_ns())
             self.row.put(b.W_STATE, state)
-            self._participants.clear()  # who keeps the worker shall not keep the memory of rings
             self.report("ended", b.WORKER_STATES[state])
 
     @abstractmethod
