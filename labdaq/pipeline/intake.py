@@ -11,8 +11,9 @@ import numpy as np
 
 from labdaq.errors import ClosedError, EndOfDataError, LayoutError, WaitTimeoutError
 from labdaq.pipeline import board as b
+from labdaq.pipeline.gathering import Gatherer
 from labdaq.pipeline.trace import TRACE
-from labdaq.pipeline.worker import TooManyErrorsError, Worker
+from labdaq.pipeline.worker import Worker
 
 __all__ = ["SourceWorker", "source_worker"]
 
@@ -20,6 +21,7 @@ _SLICE_S = 0.05
 _GRACE_S = 0.5
 _BATCH_NBYTES = 1 << 22
 _TRACES = {TRACE: 0}
+_FAILED = object()
 
 
 def source_worker(work: Any) -> "type[SourceWorker]":
@@ -84,14 +86,17 @@ class SourceWorker(Worker):
     # ------------------------------------------------------------------------------ what all need
 
     def may_take(self) -> bool:
-        """Whether to ask the source now: waits while the intake is on hold, False when it has ended."""
-        if self.changes:
-            self.apply_changes(self.board.taken)
-        if self.nerror >= self.plan.max_errors:
-            raise TooManyErrorsError(f"{self.plan.who} gave up after {self.nerror} errors")
+        """Whether to ask the source now: waits while the intake is on hold, False when the run has enough."""
+        self.look()
         while self.is_taking and self.is_paused and self.policy == "hold":
             time.sleep(0.01)
-        return self.is_taking
+        return self.is_taking and self.board.left > 0
+
+    def look(self) -> None:
+        """Between two events: set parameters that were changed, and give up after too many errors."""
+        if self.changes:
+            self.apply_changes(self.board.taken)
+        self.check_errors()
 
     @property
     def discards(self) -> bool:
@@ -106,6 +111,22 @@ class SourceWorker(Worker):
         """Count events that are in the ring."""
         self.row.words[self.row.base + b.W_WRITTEN] += written
         self.row.words[self.row.base + b.W_WAITED_NS] = self.writer.waited_ns
+
+    def asked(self, ask: Any, events: Any) -> Any:
+        """What a call of the source gives; _FAILED when it raised, which is noted.
+
+        Raises
+        ------
+        EndOfDataError, ClosedError
+            It has no more.
+        """
+        try:
+            return ask(events)
+        except (EndOfDataError, ClosedError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the source raises
+            self.note_error(error)
+            return _FAILED
 
     def reserve(self, n: int | None) -> Any:
         """Room in the ring; None when the intake ended before there was any."""
@@ -139,37 +160,37 @@ class AcquireIntake(SourceWorker):
         scratch = _Scratch(np.zeros(ring.shape, ring.dtype))
         while self.may_take():
             if self.discards:
-                self.source.acquire(scratch)
-                self.discard()
+                if self._is_filled(scratch):
+                    self.discard()
                 continue
-            number, wanted = self.board.take()
-            if not wanted:
-                return
             event = self.reserve(None)
             if event is None:
-                self.board.give_back(number, 1)
                 return
-            self._fill(event, number)
+            try:
+                if self._is_filled(event):
+                    self._keep(event)
+            finally:
+                event.void()
 
-    def _fill(self, event: Any, number: int) -> None:
-        event.counter = number
+    def _is_filled(self, event: Any) -> bool:
+        return self.asked(self.source.acquire, event) is not _FAILED
+
+    def _keep(self, event: Any) -> None:
+        event.set_plane(TRACE, 0)
+        number, wanted = self.board.take()
+        if not wanted:  # another source was quicker
+            self.discard()
+            return
+        if event.counter is None:
+            event.counter = number
         try:
-            self.source.acquire(event)
-        except (EndOfDataError, ClosedError):
-            event.void()
-            self.board.give_back(number, 1)
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever the source raises
-            event.void()
+            event.commit()
+        except LayoutError as error:  # what the source says of it is no number
             self.board.give_back(number, 1)
             self.note_error(error)
-            return
-        except BaseException:
-            event.void()
-            raise
-        event.set_plane(TRACE, 0)
-        event.commit()
-        self.count(1)
+            self.discard()
+        else:
+            self.count(1)
 
 
 class _Scratch:
@@ -190,39 +211,40 @@ class BatchIntake(SourceWorker):
         nbytes = max(ring.dtype.itemsize * int(np.prod(ring.shape)), 1)
         most = max(1, min(ring.capacity // 4, _BATCH_NBYTES // nbytes, 4096))
         while self.may_take():
-            number, wanted = self.board.take(most)
-            if not wanted:
-                return
-            events = self.reserve(wanted)
+            events = self.reserve(max(1, min(most, self.board.left)))
             if events is None:
-                self.board.give_back(number, most)
                 return
-            filled = self._filled(events, number, most)
-            if not filled:
+            try:
+                given = self._given(events)
+                self._keep(events, given)
+            finally:
+                events.void()
+            if not given:
                 time.sleep(1e-3)
 
-    def _filled(self, events: Any, number: int, asked: int) -> int:
-        planes, filled = events.planes, 0
-        try:
-            filled = int(self.source.acquire_batch(events))
-            if self.discards:
-                self.discard(filled)
-                filled = 0
-        except (EndOfDataError, ClosedError):
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever the source raises
-            self.note_error(error)
-        finally:
-            if filled:
-                planes["counter"][:filled] = np.arange(number, number + filled)
-                planes[TRACE][:filled] = 0
-                events.commit(filled)
-            else:
-                events.void()
-            self.count(filled)
-            if filled < asked:
-                self.board.give_back(number + filled, asked - filled)
-        return filled
+    def _given(self, events: Any) -> int:
+        """How many events the source filled."""
+        given = self.asked(self.source.acquire_batch, events)
+        if given is _FAILED:
+            return 0
+        if isinstance(given, int | np.integer) and 0 <= given <= len(events):
+            return int(given)
+        who, n = self.plan.who, len(events)
+        self.note_error(LayoutError(f"{who} must return how many of {n} events it filled, and returned {given!r:.60}"))
+        return 0
+
+    def _keep(self, events: Any, given: int) -> None:
+        if not given:
+            return
+        first, wanted = (0, 0) if self.discards else self.board.take(given)
+        if wanted:
+            counters = events.planes["counter"][:wanted]
+            counters[:] = np.where(counters < 0, np.arange(first, first + wanted), counters)
+            events.planes[TRACE][:wanted] = 0
+            events.commit(wanted)
+            self.count(wanted)
+        if given > wanted:
+            self.discard(given - wanted)
 
 
 class IteratorIntake(SourceWorker):
@@ -230,35 +252,51 @@ class IteratorIntake(SourceWorker):
 
     def take_all(self) -> None:
         given = self.source
-        events = iter(given() if callable(given) and not hasattr(given, "__iter__") else given)
-        while self.may_take():
-            number, wanted = self.board.take()
-            if not wanted:
-                return
-            kept = False
-            try:
-                record, known = _split(next(events, None))
-                if record is None:
-                    return
-                kept = self._keep(record, {"counter": number, **known})
-            finally:
-                if not kept:
-                    self.board.give_back(number, 1)
-
-    def _keep(self, record: Any, known: dict[str, Any]) -> bool:
-        if self.discards:
-            self.discard()
-            return False
+        is_maker = callable(given) and not hasattr(given, "__iter__")
+        events = iter(given() if is_maker else given)
         try:
-            kept = self.put(record, known)
+            with Gatherer(self) as self._gatherer:
+                self._take_from(events)
+        finally:
+            if is_maker and hasattr(events, "close"):
+                events.close()
+
+    def _take_from(self, events: Iterator[Any]) -> None:
+        while self.may_take() or (self.is_taking and self._gatherer.has_room):
+            record, known = _split(next(events, None))
+            if record is None:
+                return
+            if self.discards:
+                self.discard()
+            else:
+                self._keep(record, known)
+
+    def _keep(self, record: Any, known: dict[str, Any]) -> None:
+        try:
+            done = self._gatherer.put(record, known)
         except LayoutError as error:
             self.note_error(error)
-            kept = False
-        if kept:
-            self.count(1)
-        else:
+            done = False
+        if done is None:
+            self._keep_alone(record, known)
+        elif not done:
             self.discard()
-        return kept
+
+    def _keep_alone(self, record: Any, known: dict[str, Any]) -> None:
+        number, wanted = self.board.take()
+        if wanted and self._is_kept(record, {"counter": number, **known}):
+            self.count(1)
+            return
+        if wanted:
+            self.board.give_back(number, 1)
+        self.discard()
+
+    def _is_kept(self, record: Any, known: dict[str, Any]) -> bool:
+        try:
+            return self.put(record, known)
+        except LayoutError as error:
+            self.note_error(error)
+            return False
 
 
 def _split(item: Any) -> tuple[Any, dict[str, Any]]:
@@ -279,18 +317,18 @@ class PushIntake(SourceWorker):
     def take_all(self) -> None:
         self._lock = threading.Lock()
         self._waits = self.plan.options.get("when_full", "discard") == "wait"
-        self._is_enough = False
         self.policy = self.plan.options.get("when_paused", "discard")
         try:
             self.source.start(self._put)
-            while self.is_taking and not self._is_enough and not getattr(self.source, "finished", False):
-                if self.changes:
-                    self.apply_changes(self.board.taken)
-                if self.nerror >= self.plan.max_errors:
-                    raise TooManyErrorsError(f"{self.plan.who} gave up after {self.nerror} errors")
+            while self._is_wanting and not getattr(self.source, "finished", False):
+                self.look()
                 time.sleep(0.005)
         finally:
             self.source.stop()
+
+    @property
+    def _is_wanting(self) -> bool:
+        return self.is_taking and self.board.left > 0
 
     def _put(
         self,
@@ -302,34 +340,32 @@ class PushIntake(SourceWorker):
     ) -> bool:
         """See :class:`labdaq.roles.Put`."""
         with self._lock:
-            if not self.is_taking or self._is_enough:
+            while self.is_paused and self.is_taking and self.policy == "hold":
+                time.sleep(0.005)
+            if not self._is_wanting:
                 return False
             if self.is_paused:
                 self.discard()
                 return True
             number, wanted = self.board.take()
-            if not wanted:
-                self._is_enough = True
-                return False
             known = {"timestamp_ns": timestamp_ns, "deadtime": deadtime}
             known["counter"] = number if counter is None else counter
-            if not self._store(record, known):
-                self.board.give_back(number, 1)
+            if wanted and self._is_kept(record, known):
+                self.count(1)
+            else:
+                if wanted:
+                    self.board.give_back(number, 1)
                 self.discard()
-            return self.is_taking
+            return self._is_wanting
 
-    def _store(self, record: Any, known: dict[str, Any]) -> bool:
+    def _is_kept(self, record: Any, known: dict[str, Any]) -> bool:
         try:
             if self._waits:
-                kept = self.put(record, known)
-            else:
-                self.writer.put(record, planes=_TRACES, timeout=0, **known)
-                kept = True
+                return self.put(record, known)
+            self.writer.put(record, planes=_TRACES, timeout=0, **known)
         except WaitTimeoutError:
             return False
         except LayoutError as error:
             self.note_error(error)
             return False
-        if kept:
-            self.count(1)
-        return kept
+        return True

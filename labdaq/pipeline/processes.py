@@ -6,11 +6,14 @@ because this process died, it ends within a second or two, and its source goes i
 """
 
 import contextlib
+import copyreg
+import io
 import os
 import secrets
 import subprocess
 import sys
 import threading
+import traceback
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -18,17 +21,33 @@ from typing import Any
 
 import cloudpickle
 
-from labdaq.errors import LayoutError, ResourceError
+from labdaq.errors import LabdaqError, LayoutError, ResourceError
 from labdaq.pipeline import board as b
 from labdaq.pipeline.board import Board
 from labdaq.pipeline.plan import WorkerPlan
-from labdaq.pipeline.worker import Report
+from labdaq.pipeline.worker import Report, Worker
 from labdaq.pipeline.workers import new_worker
+from labdaq.ring.warming import warm
+from labdaq.roles import Parameter
 
 __all__ = ["ProcessHost"]
 
 _KEY_VARIABLE = "LABDAQ_WORKER_KEY"
-_PROGRAM = "from labdaq.pipeline.processes import main; main()"
+# Ctrl-C at a terminal goes to all its processes: what it means for the run is decided in the first one.
+_PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from labdaq.pipeline.processes import main; main()"
+)
+_SAFE_S = 1.0
+"""So long a worker may take to end, its source in a safe state, when nobody wants its work any more."""
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Who waits for changes of a parameter stays here: the run, which tells them to the process."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is Parameter:
+            return copyreg.__newobj__, (Parameter,), {**vars(obj), "on_change": None}  # type: ignore[attr-defined]
+        return super().reducer_override(obj)
 
 
 class ProcessHost:
@@ -40,15 +59,19 @@ class ProcessHost:
         self.plan = plan
         self._board, self._report = board, report
         try:
-            self._payload = cloudpickle.dumps((plan, str(board.path)))
-        except LayoutError:
+            payload = io.BytesIO()
+            _Pickler(payload).dump((plan, str(board.path)))
+            self._payload = payload.getvalue()
+        except LabdaqError:
             raise
         except Exception as error:  # pickling raises whatever the object raises
             raise LayoutError(f"{plan.who} cannot go to another process: {error}") from error
         self._connection: Connection[Any, Any] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._listen, name=f"{plan.name} (process)", daemon=True)
-        self._is_told = threading.Event()
+        self._is_told = False
+        self._lock = threading.Lock()
+        self._unsent: list[tuple[str, Any]] = []
 
     def start(self) -> None:
         """Begin.
@@ -60,7 +83,7 @@ class ProcessHost:
         """
         key = secrets.token_bytes(32)
         self._listener = Listener(authkey=key)
-        arguments = [sys.executable, "-c", _PROGRAM, str(self._listener.address), str(os.getpid())]
+        arguments = [sys.executable, "-c", _PROGRAM, str(self._listener.address)]
         paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         environment = {**os.environ, _KEY_VARIABLE: key.hex(), "PYTHONPATH": paths}
         try:
@@ -75,17 +98,20 @@ class ProcessHost:
         waiting = threading.Thread(target=self._give_up_on_death, name=f"{self.plan.name} (start)", daemon=True)
         waiting.start()
         with contextlib.suppress(OSError, EOFError, AuthenticationError):
-            self._connection = self._listener.accept()
+            connection = self._listener.accept()
             self._listener.close()
-            self._connection.send_bytes(self._payload)
+            with self._lock:
+                connection.send_bytes(self._payload)
+                for message in self._unsent:
+                    connection.send(message)
+                self._connection = connection
             while True:
-                kind, said = self._connection.recv()
-                if kind == "ended":
-                    self._is_told.set()
+                kind, said = connection.recv()
+                self._is_told = self._is_told or kind == "ended"
                 self._report(kind, said)
         self._process.wait()  # type: ignore[union-attr]
         waiting.join()
-        if not self._is_told.is_set():
+        if not self._is_told:
             self._report("died", self._process.returncode)  # type: ignore[union-attr]
 
     def _give_up_on_death(self) -> None:
@@ -111,8 +137,10 @@ class ProcessHost:
         self._send(("interrupt", None))
 
     def _send(self, message: tuple[str, Any]) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(OSError, ValueError):
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            if self._connection is None:
+                self._unsent.append(message)
+            else:
                 self._connection.send(message)
 
     def kill(self) -> None:
@@ -140,9 +168,8 @@ class ProcessHost:
 
 def main() -> None:
     """Run one worker: what the process executes."""
-    address, parent = sys.argv[1:3]
     try:
-        connection = Client(address, authkey=bytes.fromhex(os.environ.pop(_KEY_VARIABLE)))
+        connection = Client(sys.argv[1], authkey=bytes.fromhex(os.environ.pop(_KEY_VARIABLE)))
     except OSError:  # who wanted the work is gone already
         sys.exit(1)
     lock = threading.Lock()
@@ -155,19 +182,20 @@ def main() -> None:
         plan, path = cloudpickle.loads(connection.recv_bytes())
         board = Board.open(Path(path))
         worker = new_worker(plan, board, report)
+        warm()
     except Exception as error:  # noqa: BLE001 - whatever unpickling runs into
+        report("error", "".join(traceback.format_exception(error)).rstrip())
         report("gone", f"this worker could not begin: {type(error).__name__}: {error}")
         report("ended", "failed")
         return
-    listening = threading.Thread(target=_listen, args=(connection, worker, int(parent)), daemon=True)
-    listening.start()
+    threading.Thread(target=_listen, args=(connection, worker), daemon=True).start()
     worker.run()
     for ring in {*plan.reads, *plan.writes, *plan.observes}:
         ring.close()
     connection.close()
 
 
-def _listen(connection: "Connection[Any, Any]", worker: Any, parent: int) -> None:  # noqa: ARG001
+def _listen(connection: "Connection[Any, Any]", worker: Worker) -> None:
     """Obey, and end when the process that asked for the work is gone."""
     with contextlib.suppress(OSError, EOFError, ValueError):
         while True:
@@ -176,7 +204,25 @@ def _listen(connection: "Connection[Any, Any]", worker: Any, parent: int) -> Non
                 worker.changes.append(said)
             elif kind == "interrupt" and hasattr(worker.plan.work, "interrupt"):
                 worker.plan.work.interrupt()
-    if worker.row.get(b.W_STATE) == b.WORKING:
-        with contextlib.suppress(Exception):
-            worker.plan.work.close()
-        os._exit(1)
+    if worker.row.get(b.W_STATE) in {b.STARTING, b.WORKING}:
+        _leave(worker)
+
+
+def _leave(worker: Worker) -> None:
+    """Nobody wants the work any more: abort the run here, and end the process whatever the user's code does."""
+    work, rings = worker.plan.work, {*worker.plan.reads, *worker.plan.writes, *worker.plan.observes}
+    worker.board.words[b.IS_TAKING], worker.board.words[b.IS_ABORTED] = 0, 1
+    with contextlib.suppress(Exception):
+        for ring in rings:
+            ring.end()
+        if hasattr(work, "interrupt"):
+            work.interrupt()
+    threading.main_thread().join(_SAFE_S)
+    if worker.plan.role == "source" and hasattr(work, "close"):
+        closing = threading.Thread(target=work.close, daemon=True)
+        closing.start()
+        closing.join(_SAFE_S / 2)
+    with contextlib.suppress(Exception):
+        for ring in rings:
+            ring.close()
+    os._exit(1)

@@ -27,6 +27,8 @@ AnyParticipant = TypeVar("AnyParticipant", bound=Participant)
 CLAIM_S = 2e-3
 """Work that a worker claims at once takes about so long: little is done twice when it dies."""
 MOST_AHEAD = 64
+SPIN_S = 50e-6
+"""Who waits looks so long before he sleeps: to be woken takes as long."""
 
 
 class TooManyErrorsError(LabdaqError):
@@ -93,6 +95,7 @@ class Worker(ABC):
     def opened(self, stack: ExitStack, participant: AnyParticipant) -> AnyParticipant:
         """Enter a reader, writer or observer, and keep it in sight."""
         self._participants.append(participant)
+        participant.spin_s = SPIN_S
         return cast(AnyParticipant, stack.enter_context(participant))
 
     def abandon(self) -> None:

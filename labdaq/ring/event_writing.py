@@ -12,7 +12,7 @@ from labdaq.ring import words as w
 from labdaq.ring.blocking_steps import reserve
 from labdaq.ring.participants import SLICE_NS, Participant, places
 from labdaq.ring.spans import NATIVE, Array, Span, whole_frames
-from labdaq.ring.writing_steps import commit, commit_event, describe_events, next_counter
+from labdaq.ring.writing_steps import commit, commit_event, commit_short, describe_events, next_counter
 
 if TYPE_CHECKING:
     from labdaq.ring.core import RingCore
@@ -145,7 +145,7 @@ class EventWriter(Participant):
         plane = self._memory.data
         dtype, shape = plane.layout_dtype, plane.layout_shape
         if type(record) is not np.ndarray or record.dtype != dtype or record.shape != shape:
-            record = self._conformed(record)
+            record = self.conformed(record)
         if like is not None:
             counter, timestamp_ns, deadtime = like.counter, like.timestamp_ns, like.deadtime
         elif counter is not None or timestamp_ns is not None or deadtime is not None:
@@ -188,7 +188,14 @@ class EventWriter(Participant):
         if done < 0:
             raise ClosedError(_TAKEN)
 
-    def _conformed(self, record: Any) -> NDArray[Any]:
+    def conformed(self, record: Any) -> NDArray[Any]:
+        """A record as one frame of the ring.
+
+        Raises
+        ------
+        LayoutError
+            It has another dtype or shape, or NumPy makes no array of it.
+        """
         plane = self._memory.data
         wanted = f"ring {self._core.name!r} takes {plane.layout_dtype} of shape {plane.layout_shape}"
         given = record if isinstance(record, np.ndarray | np.generic) else None
@@ -356,8 +363,15 @@ class EventSpan(Span):
     def _deadtime(self, now_ns: int) -> float:
         return self._writer._deadtime(self._granted_ns - self._asked_ns, now_ns)
 
-    def commit(self, n: int | None = None) -> None:
-        """Publish the first ``n`` events, or all; the others are voided.
+    def commit(self, n: int | None = None, *, give_back: bool = False) -> None:
+        """Publish the first ``n`` events, or all.
+
+        Parameters
+        ----------
+        n
+            How many.
+        give_back
+            The others go back to the ring, when nobody has claimed frames behind them. Otherwise they are voided.
 
         Raises
         ------
@@ -378,7 +392,8 @@ class EventSpan(Span):
         writer._last_ns = now_ns
         self._write_back()
         self._is_open = False
-        if commit(writer._address, self._start, kept) < 0:
+        done = commit_short(writer._address, self._start, kept) if give_back and kept < self._end else 0
+        if done < 0 or (done == 0 and commit(writer._address, self._start, kept) < 0):
             raise ClosedError(_TAKEN)
 
     def _number(self, count: int) -> None:
