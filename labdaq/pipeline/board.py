@@ -9,8 +9,6 @@ releases the claim, then adds the tallies to its *totals*. Who takes a claim ove
 tallies of that claim; what was released before its owner died is added to the totals afterwards.
 """
 
-import contextlib
-import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from labdaq.errors import DataError, ResourceError
 from labdaq.native import jit
 from labdaq.native.atomics import add, compare_and_swap
+from labdaq.native.file_memory import map_file
 
 __all__ = ["OUTCOMES", "Board", "Row"]
 
@@ -69,18 +68,22 @@ class Board:
             if nrows:
                 _make(path, 8 * (HEAD_WORDS + nrows * ROW_WORDS + ntables * TABLE_WORDS))
             with path.open("r+b") as file:
-                self._map = mmap.mmap(file.fileno(), 0)
-        except (OSError, ValueError) as error:
-            reason = error if isinstance(error, OSError) else OSError(None, "it is empty")
-            raise ResourceError.of(reason, "making the board of the run", path) from error
-        self.words = memoryview(self._map).cast("q")
-        self._array = np.frombuffer(self._map, np.int64)
-        self.address = self._array.ctypes.data
+                nbytes = os.fstat(file.fileno()).st_size
+                if nbytes < 8 * HEAD_WORDS:
+                    raise DataError(f"{path} is no board of a run: it has {nbytes} bytes")
+                self._show(np.frombuffer(map_file(file.fileno(), nbytes & ~7, writable=True), np.int64))
+        except OSError as error:
+            raise ResourceError.of(error, "making the board of the run", path) from error
         if nrows:
             self.words[NROWS], self.words[NTABLES], self.words[LIMIT] = nrows, ntables, NO_LIMIT
             self.words[MAGIC] = _MAGIC
         elif self.words[MAGIC] != _MAGIC:
             raise DataError(f"{path} is no board of a run")
+
+    def _show(self, array: NDArray[np.int64]) -> None:
+        self._array = array
+        self.words: memoryview = array.data
+        self.address = int(array.ctypes.data)
 
     @classmethod
     def create(cls, path: Path, nrows: int, ntables: int = 0) -> "Board":
@@ -126,12 +129,14 @@ class Board:
         """How many events were taken so far."""
         return min(self.words[TAKEN], self.words[LIMIT])
 
+    @property
+    def left(self) -> int:
+        """How many events the run still wants."""
+        return max(self.words[LIMIT] - self.words[TAKEN], 0)
+
     def close(self) -> None:
-        """Unmap it; the file stays."""
-        self.words.release()
-        del self._array
-        with contextlib.suppress(BufferError):  # a thread that did not return may still look at it
-            self._map.close()
+        """Keep what it says now. The file is unmapped when nobody has a row of it: a stuck thread may write late."""
+        self._show(self._array.copy())
 
 
 def _make(path: Path, nbytes: int) -> None:
@@ -193,8 +198,3 @@ class Row:
     def state(self) -> str:
         """starting, working, done, failed, killed or stuck."""
         return WORKER_STATES[self.get(W_STATE)]
-
-
-def is_seen(table: NDArray[np.int64], key: int) -> bool:
-    """Whether a key stands in its place of a table of :meth:`Board.table`."""
-    return bool(table[key % TABLE_WORDS] == key)

@@ -1,10 +1,11 @@
 """Closing the books of a run: what is left in the rings, what the dead had noted, and the balance."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from labdaq.errors import EndOfDataError
 from labdaq.pipeline import board as b
-from labdaq.pipeline.board import Board
+from labdaq.pipeline.board import Board, Row
 from labdaq.pipeline.ledger import NodeBalance
 from labdaq.pipeline.nodes import Node
 from labdaq.ring import Ring
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["balance_of", "flush", "settle_the_dead"]
 
 
-def flush(ring: Ring, group: str, board: Board | None = None) -> int:
+def flush(ring: Ring, group: str, rows: Iterable[Row] = ()) -> int:
     """Pass over what is left in an ended ring for a group; how many events that were.
 
-    What a dead worker noted of events that are found here is struck out: they are undelivered.
+    What the dead of the group noted, in their rows, of events that are found here is struck out: they are
+    undelivered.
     """
-    left = 0
+    left, rows = 0, list(rows)
     with ring.reader(group=group, label="flush") as reader:
         while True:
             try:
@@ -28,8 +30,8 @@ def flush(ring: Ring, group: str, board: Board | None = None) -> int:
             except EndOfDataError:
                 return left
             left += events.nframe
-            if board is not None and events.redelivered:
-                for row in board.rows():
+            if events.redelivered:
+                for row in rows:
                     row.strike_out(reader.claim)
 
 
@@ -52,6 +54,8 @@ def balance_of(node: Node, run: "Run") -> NodeBalance:
         received = written + counts["discarded"]
     else:
         received = sum(run.written_to(ring) for ring in node.reads)
+    if node.role == "task" and node.reads:  # it need not count: what it read and says nothing of, it accepted
+        counts["accepted"] += max(received - run.undelivered[node.name] - sum(counts.values()), 0)
     return NodeBalance(
         name=node.name,
         role=node.role,

@@ -18,7 +18,8 @@ from labdaq.native.clocks import monotonic_ns
 from labdaq.pipeline import board as b
 from labdaq.pipeline.calls import required_arguments
 from labdaq.pipeline.filtering import check_outs, strike_out
-from labdaq.pipeline.trace import TRACE, record_key, trace
+from labdaq.pipeline.repeats import begin_record, end_record
+from labdaq.pipeline.trace import TRACE, descended, is_redelivered
 from labdaq.pipeline.worker import MOST_AHEAD, Worker
 from labdaq.ring import words as w
 from labdaq.ring.blocking_steps import acquire, reserve
@@ -32,7 +33,6 @@ __all__ = ["CompiledWorker"]
 
 _SLICE_NS = 50_000_000
 _BAD_COUNT, _ADOPTED, _RESUME = -101, -102, -103  # beside the codes of labdaq.ring.words
-_REDELIVERED = 1 << 62
 _COMPILED: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
 _COMPILING = threading.Lock()
 _TALLIES, _TOTALS, _CLAIM, _WRITTEN = 8 * b.W_TALLIES, 8 * b.W_TOTALS, 8 * b.W_CLAIM, 8 * b.W_WRITTEN
@@ -121,10 +121,9 @@ def _do(function: Any, wires: _Wires, frame: int, adopted: bool) -> int:
     source, room, books = wires.source, wires.room, wires.books
     slot = frame % source.counters.shape[0]
     number = source.traces[slot]
-    again = adopted or number & _REDELIVERED != 0
-    key = record_key(source.counters[slot], number)
-    seen = books.table.shape[0]
-    if seen > 0 and again and books.table[key % seen] == key:
+    again = adopted or is_redelivered(number)
+    may_repeat = books.table.shape[0] > 0
+    if may_repeat and not begin_record(books.table, source.counters[slot], number, frame, adopted):
         _count(books.row, b.REPEATED)
         return 0
     data = source.data[frame % source.data.shape[0]]
@@ -132,16 +131,16 @@ def _do(function: Any, wires: _Wires, frame: int, adopted: bool) -> int:
     if n < 0 or n > room.shape[0]:
         return _BAD_COUNT
     if n > 0 and wires.copy.handle != 0:
-        code = _write(wires.copy, wires, data, frame, trace(books.origin, 0, again))
+        code = _write(wires.copy, wires, data, frame, descended(number, books.origin, 0, again))
         if code < 0:
             return code
     for part in range(n):
-        code = _write(wires.fill, wires, room[part], frame, trace(books.origin, part, again))
+        code = _write(wires.fill, wires, room[part], frame, descended(number, books.origin, part, again))
         if code < 0:
             return code
     _count(books.row, b.ACCEPTED if n > 0 else b.REJECTED)
-    if seen > 0:
-        books.table[key % seen] = key
+    if may_repeat:
+        end_record(books.table, source.counters[slot], number, frame)
     return 0
 
 
@@ -208,11 +207,10 @@ class CompiledWorker(Worker):
             raise LayoutError(f"{plan.who}: compiled, one output takes accepted events; run it in threads for more")
         ring = plan.writes[-1]
         room = np.zeros((plan.options.get("most", 1), *ring.shape), ring.dtype)
-        table = np.zeros(0, np.int64) if plan.table is None else self.board.table(plan.table)
+        table = np.zeros(0, np.int64) if plan.table is None else _unowned(self.board.table(plan.table))
         books = _Books(self.board.address, self.row.address, plan.origin, table)
         source = _input(reader)
-        memory = reader._memory
-        copy = _output(writers[0]) if copied else _Output(0, memory.data.array, memory.planes[TRACE].array)
+        copy = _output(writers[0]) if copied else _output(reader, 0)
         return _Wires(source, copy, _output(writers[-1]), room, books)
 
     def _filter(self, reader: EventReader, function: Any, wires: _Wires) -> None:
@@ -261,12 +259,32 @@ def _compiled(function: Any) -> Any:
         return _COMPILED[function]
 
 
+class _Unowned:
+    """Memory that is shown and not kept: the reader or writer keeps it for as long as the worker lives.
+
+    Compiled code that raises never lets go of the arrays that it had at hand.
+    """
+
+    def __init__(self, array: Any) -> None:
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": array.shape,
+            "strides": array.strides,
+            "typestr": f"|V{array.dtype.itemsize}",
+            "data": (array.ctypes.data, not array.flags.writeable),
+        }
+
+
+def _unowned(array: Any) -> Any:
+    return np.asarray(_Unowned(array)).view(array.dtype)
+
+
 def _input(reader: EventReader) -> _Input:
     memory = reader._memory
-    planes = {name: plane.frozen for name, plane in memory.planes.items()}
+    planes = {name: _unowned(plane.frozen) for name, plane in memory.planes.items()}
     return _Input(
         reader._address,
-        memory.data.frozen,
+        _unowned(memory.data.frozen),
         planes["counter"],
         planes["timestamp_ns"],
         planes["deadtime"],
@@ -275,5 +293,7 @@ def _input(reader: EventReader) -> _Input:
     )
 
 
-def _output(writer: EventWriter) -> _Output:
-    return _Output(writer._address, writer._memory.data.array, writer._memory.planes[TRACE].array)
+def _output(user: EventReader | EventWriter, address: int | None = None) -> _Output:
+    memory = user._memory
+    handle = user._address if address is None else address
+    return _Output(handle, _unowned(memory.data.array), _unowned(memory.planes[TRACE].array))

@@ -34,13 +34,15 @@ class Member:
         Why it gave up; empty as long as it did not.
     has_ended : bool
         Nothing more will come from it.
+    is_cut : bool
+        It did not end in time and was ended.
     """
 
     def __init__(self, node: Node, plan: WorkerPlan, board: Board, post: Post) -> None:
         self.node, self.plan = node, plan
         self.row = board.row(plan.row)
         self.lost = ""
-        self.has_ended = False
+        self.has_ended = self.is_cut = False
         kind = ProcessHost if node.run_in == "processes" else ThreadHost
         self.host: Host = kind(plan, board, lambda what, said: post(self, what, said))
 
@@ -150,8 +152,10 @@ class Crew:
     def dismiss(self, patience_s: float) -> None:
         """Wait for those who end, and give back what is left of all of them."""
         for member in self.everyone:
-            if member.host.join(patience_s):
-                member.host.close()
+            if not member.host.join(patience_s) and member.host.is_killable:
+                member.host.kill()  # it told its end, and something of the user's keeps its process
+                member.host.join(patience_s)
+            member.host.close()
 
 
 def _needed_tables(nodes: Sequence[Node]) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Rings of a pipeline: declared first, with memory from the first start on, and the same from run to run."""
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -115,7 +116,13 @@ class Tap:
         """Events that it did not see."""
         return self._observer.skipped if self._observer is not None else 0
 
-    def _opened(self) -> Observer:
+    def _opened(self, timeout: float | None = None) -> Observer:
+        """Waits for the first run: only then it is known whether processes need the memory, too."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self.ring.has_memory:
+            if until is not None and time.monotonic() >= until:
+                raise WaitTimeoutError(f"ring {self.ring.name!r} has no memory before the first run: start one")
+            time.sleep(0.01)
         ring = self.ring.memory()
         if self._observer is None or self._of is not ring:
             self._of = ring
@@ -132,11 +139,11 @@ class Tap:
         EndOfDataError
             When the run has ended and everything was seen.
         """
-        return self._opened().read(timeout)
+        return self._opened(timeout).read(timeout)
 
     def latest(self, timeout: float | None = None) -> ObservedEvent:
         """The newest event."""
-        return self._opened().latest(timeout)
+        return self._opened(timeout).latest(timeout)
 
     def __iter__(self) -> Iterator[ObservedEvent]:
         while True:

@@ -55,7 +55,7 @@ def data_flow_svg(nodes: Sequence[Node]) -> str:
 def _columns(nodes: Sequence[Node]) -> list[list[tuple[str, str]]]:
     """What stands in each column: every box to the right of all that feed it."""
     depth: dict[tuple[str, str], int] = {}
-    for node in upstream_order(nodes):
+    for node in upstream_order(nodes) * len(nodes):  # who only observes a ring may stand before who fills it
         seen = (*node.reads, *node.observes)
         depth[node.name, "node"] = max((depth.get((ring.name, "ring"), 0) + 1 for ring in seen), default=0)
         for ring in seen:

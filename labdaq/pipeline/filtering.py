@@ -11,7 +11,8 @@ from labdaq.errors import LayoutError
 from labdaq.pipeline import board as b
 from labdaq.pipeline.calls import INPUT, records_of, required_arguments
 from labdaq.pipeline.outlets import Outlet, was_delivered_before
-from labdaq.pipeline.trace import TRACE, record_key
+from labdaq.pipeline.repeats import begin_record, end_record
+from labdaq.pipeline.trace import TRACE
 from labdaq.pipeline.worker import Worker
 from labdaq.ring import Ring
 from labdaq.ring.event_reading import Event, EventReader
@@ -36,20 +37,23 @@ class ReadingWorker(Worker):
 
     def _read_all(self, reader: EventReader, outlets: list[Outlet]) -> None:
         work = self.chosen_work(outlets)
-        self.ready()
         seen = None if self.plan.table is None else self.board.table(self.plan.table)
+        if seen is not None:  # loaded now, not with the first event
+            begin_record(np.zeros(1, np.int64), 0, 0, 0, False)
+            end_record(np.zeros(1, np.int64), 0, 0, 0)
+        self.ready()
         for event in self._events(reader):
             if self.changes:
                 self.apply_changes(event.counter)
-            key = 0
-            if seen is not None:
-                key = record_key(event.counter, int(event.plane(TRACE)))
-                if was_delivered_before(event) and b.is_seen(seen, key):
-                    self.row.count(b.REPEATED)
-                    continue
-            self._do(work, event)
-            if seen is not None:
-                seen[key % b.TABLE_WORDS] = key
+            if seen is None:
+                self._do(work, event)
+                continue
+            record = event.counter, int(event.plane(TRACE)), event.index
+            if begin_record(seen, *record, event.redelivered):
+                self._do(work, event)
+                end_record(seen, *record)
+            else:
+                self.row.count(b.REPEATED)
 
     def _do(self, work: Any, event: Event) -> None:
         try:
@@ -104,26 +108,38 @@ class FilterWorker(ReadingWorker):
         """See :class:`ReadingWorker`."""
         function = self.plan.work
         if required_arguments(function) <= 1:
-            return _Answering(function, outlets, self.plan.who)
+            return _Answering(function, outlets, self.plan.reads[0], self.plan.who)
         return _Filling(function, outlets, self.plan.reads[0], self.plan.options.get("most", 1), self.plan.who)
 
 
 class _Answering:
     """Of the form ``f(event) -> result``."""
 
-    def __init__(self, function: Any, outlets: list[Outlet], who: str) -> None:
+    def __init__(self, function: Any, outlets: list[Outlet], source: Ring, who: str) -> None:
         self._function, self._outlets, self._who = function, outlets, who
         self._rings = [outlet.ring for outlet in outlets]
+        self._unlike = [ring for ring in self._rings if (ring.dtype, ring.shape) != (source.dtype, source.shape)]
 
     def __call__(self, event: Event) -> int:
         result = self._function(event)
         if result is None or result is False:
             return b.REJECTED
         chosen = records_of(result, self._rings, self._who)
+        if self._unlike:
+            self._check_passed_on(chosen, event.data)
         again = was_delivered_before(event)
         for outlet, records in zip(self._outlets, chosen, strict=True):
             outlet.put_all([event.data if one is INPUT else one for one in records], event, again=again)
         return b.ACCEPTED if any(chosen) else b.REJECTED
+
+    def _check_passed_on(self, chosen: list[list[Any]], data: Any) -> None:
+        """Before anything is written: the input cannot be passed on to a ring of something else."""
+        for ring, records in zip(self._rings, chosen, strict=True):
+            if ring in self._unlike and any(one is INPUT for one in records):
+                raise LayoutError(
+                    f"{self._who} passes its input on, {data.dtype} of shape {data.shape}, and ring {ring.name!r} "
+                    f"takes {ring.dtype} of shape {ring.shape}: return a record for it, or False"
+                )
 
 
 class _Filling:
@@ -137,22 +153,33 @@ class _Filling:
         self._rooms = [np.zeros((most, *outlet.ring.shape), outlet.ring.dtype) for outlet in self._filling]
 
     def __call__(self, event: Event) -> int:
-        given = self._function(event.data, *self._rooms)
-        counts = given if isinstance(given, tuple) else (given,) * len(self._rooms)
-        again = was_delivered_before(event)
-        if not any(self._checked(count, room) for count, room in zip(counts, self._rooms, strict=False)):
+        counts = self._counts(self._function(event.data, *self._rooms))
+        if not any(counts):
             return b.REJECTED
+        again = was_delivered_before(event)
         for outlet in self._copying:
             outlet.put(event.data, event, 0, again=again)
         for outlet, room, count in zip(self._filling, self._rooms, counts, strict=True):
-            outlet.put_all(list(room[: int(count)]), event, again=again)
+            outlet.put_all(list(room[:count]), event, again=again)
         return b.ACCEPTED
 
-    def _checked(self, count: Any, room: Any) -> int:
-        if isinstance(count, bool | np.bool_ | int | np.integer) and 0 <= count <= len(room):
+    def _counts(self, given: Any) -> list[int]:
+        """How many records there are in each room."""
+        counts = given if isinstance(given, tuple) else (given,) * len(self._rooms)
+        if len(counts) != len(self._rooms):
+            raise LayoutError(
+                f"{self._who} fills {len(self._rooms)} outputs and must return a number for each, and returned "
+                f"{len(counts)}: {counts!r:.60}"
+            )
+        return [self._checked(count, outlet) for count, outlet in zip(counts, self._filling, strict=True)]
+
+    def _checked(self, count: Any, outlet: Outlet) -> int:
+        most = len(self._rooms[0])
+        if isinstance(count, bool | np.bool_ | int | np.integer) and 0 <= count <= most:
             return int(count)
         raise LayoutError(
-            f"{self._who} must return how many records it wrote, 0 to {len(room)}, and returned {count!r:.60}"
+            f"{self._who} must return how many records it wrote for ring {outlet.ring.name!r}, 0 to {most}, and "
+            f"returned {count!r:.60}; daq.filter(…, most=n) makes room for more"
         )
 
 

@@ -23,6 +23,8 @@ class Limits:
     """The run does not begin, or ends cleanly, when less is free on the disk."""
 
     def __post_init__(self) -> None:
+        if self.events is not None and (isinstance(self.events, bool) or int(self.events) != self.events):
+            raise LayoutError(f"events={self.events!r}: a whole number, or None")
         given = (self.events, self.seconds, self.drain_timeout_s, self.min_free_nbytes)
         if any(value is not None and not value >= 0 for value in given):
             raise LayoutError(f"limits are not negative: {self}")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from labdaq.pipeline.board import W_WRITTEN, Row
-from labdaq.pipeline.trace import TRACE, is_redelivered, trace
+from labdaq.pipeline.trace import TRACE, descended, is_redelivered
 from labdaq.ring import Ring
 from labdaq.ring.event_writing import EventWriter
 
@@ -21,7 +21,7 @@ class Outlet:
         self.writer = writer
         self._row = row
         self._origin = origin
-        self._planes = {TRACE: 0}
+        self._planes = {TRACE: descended(0, origin, 0, False)}  # loaded now, not with the first event
 
     def put(self, record: Any, event: Any, part: int, *, again: bool) -> None:
         """Write one record; waits for room.
@@ -33,7 +33,7 @@ class Outlet:
         ClosedError
             The run was aborted.
         """
-        self._planes[TRACE] = trace(self._origin, part, again)
+        self._planes[TRACE] = descended(int(event.plane(TRACE)), self._origin, part, again)
         self.writer.put(record, like=event, planes=self._planes)
         self._row.words[self._row.base + W_WRITTEN] += 1
 

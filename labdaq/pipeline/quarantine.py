@@ -14,7 +14,7 @@ __all__ = ["keep_event"]
 
 
 def keep_event(plan: WorkerPlan, event: Any, error: BaseException) -> Path:
-    """Save an event, what is known of it, and why it is here; the file.
+    """Save an event, or a batch of them, what is known of it, and why it is here; the file.
 
     Raises
     ------
@@ -22,17 +22,23 @@ def keep_event(plan: WorkerPlan, event: Any, error: BaseException) -> Path:
         The system refuses it.
     """
     folder = plan.folder / "quarantine"
-    path = folder / f"{plan.group}-{event.counter}-{event.index}.npz"
+    data = np.array(event.data)
+    if hasattr(event, "planes"):
+        counters, stamps = (event.planes[name].tolist() for name in ("counter", "timestamp_ns"))
+        name = f"{plan.group}-{counters[0]}-to-{counters[-1]}"
+    else:
+        counters, stamps = event.counter, event.timestamp_ns
+        name = f"{plan.group}-{counters}-{event.index}"
     about = {
         "worker": plan.name,
-        "counter": event.counter,
-        "timestamp_ns": event.timestamp_ns,
-        "index": event.index,
+        "counter": counters,
+        "timestamp_ns": stamps,
         "error": "".join(traceback.format_exception(error)),
     }
     try:
         folder.mkdir(exist_ok=True)
     except OSError as refused:
         raise ResourceError.of(refused, "making the folder for events that failed", folder) from refused
-    write_npz(path, {"data": np.array(event.data)}, about, overwrite=True)
+    path = folder / f"{name}.npz"
+    write_npz(path, {"data": data}, about, overwrite=True)
     return path

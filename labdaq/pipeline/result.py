@@ -22,7 +22,7 @@ class RunResult:
     reason: str
     """Why it ended."""
     events: int
-    """Events that came in."""
+    """Events that came into the rings of the sources."""
     seconds: float
     """From start to end of the intake."""
     live_time_s: float

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from labdaq.errors import LabdaqError, StateError
@@ -20,11 +21,12 @@ from labdaq.pipeline.result import RunResult
 from labdaq.pipeline.states import Command, RunState, next_state
 from labdaq.pipeline.supervision import Supervisor
 from labdaq.ring.warming import warm
+from labdaq.roles import parameters_of
 
 __all__ = ["Run"]
 
 _MOST_ERRORS = 100
-ABORT_S = 0.9
+ABORT_S = 0.7
 """So long everything may take to end by itself when a run is aborted; then it is ended."""
 
 
@@ -77,6 +79,7 @@ class Run:
         self.stuck: list[str] = []
         self.losses: dict[str, dict[str, int]] = {}
         self.parameters: list[tuple[str, str, Any, int]] = []
+        self._wanted: dict[tuple[str, str], Any] = {}
         self.undelivered: Counter[str] = Counter()
         self.result: RunResult | None = None
         self.deadline: float | None = None
@@ -99,7 +102,7 @@ class Run:
         """Make everything ready, and let the supervisor begin."""
         warm()
         if self.limits.events is not None:
-            self.board.words[b.LIMIT] = self.limits.events
+            self.board.words[b.LIMIT] = int(self.limits.events)
         try:
             self._prepare_rings()
             self.crew.hire_all()
@@ -133,12 +136,15 @@ class Run:
         self.board.close()
 
     def begin_intake(self) -> None:
-        """The sources begin: from now on the clock runs."""
-        self._started_ns = time.monotonic_ns()
-        self.board.words[b.STARTED_NS] = self._started_ns
-        self.board.words[b.IS_TAKING] = 1
-        for member in self.crew.sources:
-            member.host.start()
+        """The sources begin, unless the run was stopped before: from now on the clock runs."""
+        with self._lock:
+            if self.has_begun:
+                return
+            self._started_ns = time.monotonic_ns()
+            self.board.words[b.STARTED_NS] = self._started_ns
+            self.board.words[b.IS_TAKING] = 1
+            for member in self.crew.sources:
+                member.host.start()
 
     @property
     def has_begun(self) -> bool:
@@ -214,9 +220,27 @@ class Run:
             ring.end()
 
     def set_parameter(self, node: str, name: str, value: Any) -> None:
-        """Change a parameter of all workers of a node at the border of their next event."""
-        for member in self.crew.members[node]:
-            member.host.change(name, value)
+        """Change a parameter at the border of the next event of all workers that use it."""
+        changed = next(parameters_of(one.work)[name] for one in self.nodes if one.name == node)
+        for one in self.nodes:
+            for known, parameter in parameters_of(one.work).items():
+                if parameter is changed:
+                    self._wanted[one.name, known] = value
+                    for member in self.crew.members[one.name]:
+                        member.host.change(known, value)
+        if self.is_over:
+            changed.apply(value)
+
+    def note_parameter(self, member: Member, name: str, value: Any) -> None:
+        """A worker set a parameter: if it did so in another process, show it here, too."""
+        if member.host.is_killable:
+            parameters_of(member.node.work)[name].apply(value)
+
+    def tell_parameters(self, member: Member) -> None:
+        """What was changed before this worker came."""
+        for (node, name), value in list(self._wanted.items()):
+            if node == member.node.name:
+                member.host.change(name, value)
 
     def note_error(self, text: str) -> None:
         """Something went wrong that the result has to tell."""
@@ -274,18 +298,28 @@ class Run:
         self.end_rings()
         self.crew.dismiss(2.0 if not self.stuck else 0.1)
         try:
+            for node in self.nodes:  # what was set and found no event any more, or was set in a process
+                for name, parameter in parameters_of(node.work).items():
+                    if (node.name, name) in self._wanted:
+                        parameter.apply(self._wanted[node.name, name])
             self._close_books()
-            self.record.end(self)
-        except LabdaqError as error:
-            self.note_error(f"the record of the run could not be completed: {error}")
+            self._end_record()
         finally:
             self.board.close()
             self._over.set()
 
+    def _end_record(self) -> None:
+        try:
+            self.record.end(self)
+        except (LabdaqError, OSError) as error:
+            self.note_error(f"the record of the run could not be completed: {error}")
+            self.result = replace(self.over(), errors=tuple(self.errors), nerror=self.nerror)
+
     def _close_books(self) -> None:
         for node in self.nodes:
             for declared in node.reads:
-                self.undelivered[node.name] += flush(self.rings[declared], node.name, self.board)
+                rows = [member.row for member in self.crew.members[node.name]]
+                self.undelivered[node.name] += flush(self.rings[declared], node.name, rows)
         settle_the_dead(self.board)
         ledger = Ledger.of(balance_of(node, self) for node in self.nodes)
         if self.failure:
@@ -299,7 +333,7 @@ class Run:
             number=self.number,
             state=self.state,
             reason=self.reason,
-            events=sum(node.received for node in ledger.nodes if node.role == "source"),
+            events=sum(ledger[node.name].accepted for node in self.nodes if node.is_source),
             seconds=seconds,
             live_time_s=seconds * (1 - deadtime),
             deadtime=deadtime,

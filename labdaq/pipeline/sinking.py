@@ -9,8 +9,9 @@ from labdaq.errors import EndOfDataError, LabdaqError, WaitTimeoutError
 from labdaq.pipeline import board as b
 from labdaq.pipeline.filtering import ReadingWorker, strike_out
 from labdaq.pipeline.outlets import Outlet
-from labdaq.pipeline.trace import TRACE, is_redelivered, record_key
-from labdaq.pipeline.worker import Worker
+from labdaq.pipeline.repeats import unseen_records
+from labdaq.pipeline.trace import TRACE
+from labdaq.pipeline.worker import TooManyErrorsError, Worker
 from labdaq.ring.event_reading import Event, EventReader, EventsRead
 
 __all__ = ["Batch", "CallingWorker", "KeepingWorker"]
@@ -81,24 +82,27 @@ class KeepingWorker(Worker):
             except WaitTimeoutError:
                 continue
             except EndOfDataError:
-                break
-            self._keep(events, reader, sink)
-        self.row.settle()
+                return
+            self._keep(events, reader.claim, sink)
+            if reader.is_claim_over:
+                reader.release()
+                self.row.settle()
+                self.check_errors()
 
     def between(self, reader: EventReader, sink: Any) -> None:
         """Called before each batch, and when none came for a while."""
 
-    def _keep(self, events: EventsRead, reader: EventReader, sink: Any) -> None:
-        self.row.settle(reader.claim)
-        if events.redelivered:
-            strike_out(self.board, self.row, reader.claim)
+    def _keep(self, events: EventsRead, claim: int, sink: Any) -> None:
+        if self.row.get(b.W_CLAIM) != claim + 1:  # a claim with gaps comes in several batches
+            self.row.settle(claim)
+            if events.redelivered:
+                strike_out(self.board, self.row, claim)
         chosen = self._unseen(events)
         batch = Batch(events, chosen)
         kept = len(batch)
         if kept:
             self.write(sink, batch)
-        if chosen is not None:
-            self.row.count(b.REPEATED, events.nframe - kept)
+        self.row.count(b.REPEATED, events.nframe - kept)
         if self.changes:
             self.apply_changes(int(events.planes["counter"][-1]) + 1)
         self.note_claim(max(kept, 1))
@@ -109,13 +113,11 @@ class KeepingWorker(Worker):
             sink.write(batch)
         except LabdaqError as error:
             # A file that cannot be written will not be better with the next batch.
-            self.row.count(b.QUARANTINED, len(batch))
             self.note_error(error)
-            raise
+            raise TooManyErrorsError(f"{self.plan.who} cannot go on: {error}") from error
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises
             self.row.count(b.QUARANTINED, len(batch))
-            self.note_error(error)
-            self.check_errors()
+            self.note_error(error, batch)
         else:
             self.row.count(b.ACCEPTED, len(batch))
 
@@ -123,12 +125,6 @@ class KeepingWorker(Worker):
         """A mask of the events that did not come before; None when none can have."""
         if self.plan.table is None:
             return None
-        seen = self.board.table(self.plan.table)
-        counters, traces = events.planes["counter"], events.planes[TRACE]
-        again = is_redelivered(traces) | events.redelivered
-        chosen = np.ones(events.nframe, bool)
-        for i in range(events.nframe):
-            key = record_key(int(counters[i]), int(traces[i]))
-            chosen[i] = not (again[i] and b.is_seen(seen, key))
-            seen[key % b.TABLE_WORDS] = key
+        planes, table = events.planes, self.board.table(self.plan.table)
+        chosen = unseen_records(table, planes["counter"], planes[TRACE], events.index)
         return None if chosen.all() else chosen

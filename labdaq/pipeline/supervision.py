@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["Supervisor"]
 
 _LOOK_S = 0.05
-INTAKE_S = 0.9
+INTAKE_S = 0.7
 """So long sources may take to notice that they are to stop; then they are ended."""
 _DISK_S = 1.0
+_GRACE_S = 0.1
+"""So long a thread from which everything was taken away may take to end."""
 
 
 class Supervisor:
@@ -78,6 +80,8 @@ class Supervisor:
                 run.fail(f"not drained after {run.limits.drain_timeout_s:g} s")
             else:
                 self._cut(run.crew.everyone)
+        if run.state == RunState.FAILED:  # a worker that was about to begin opens its ring again
+            run.end_rings()
         run.record.look(run)
 
     def _obey(self) -> None:
@@ -96,6 +100,8 @@ class Supervisor:
         run = self._run
         if run.limits.seconds is not None and run.seconds >= run.limits.seconds:
             run.command(Command.STOP, f"{run.limits.seconds:g} s are over")
+        elif not run.board.left:
+            run.command(Command.STOP, f"{run.limits.events} events taken")
         elif now >= self._next_disk:
             self._next_disk = now + _DISK_S
             if run.limits.missing_nbytes(run.folder):
@@ -104,11 +110,14 @@ class Supervisor:
 
     def _cut(self, members: list[Member]) -> None:
         """End workers that did not end by themselves; of threads, only what they hold can be taken away."""
-        for member in members:
-            if not member.has_ended and member.node.name in self._waiting:
-                member.host.kill()
-                if not member.host.is_killable and member.host.is_alive:
-                    self._run.messages.put((member, "stuck", None))
+        late = [member for member in members if not member.has_ended and member.node.name in self._waiting]
+        for member in late:
+            member.is_cut = True
+            member.host.kill()
+        until = time.monotonic() + _GRACE_S
+        for member in late:
+            if not member.host.is_killable and not member.host.join(max(until - time.monotonic(), 0.0)):
+                self._run.messages.put((member, "stuck", None))
 
     # ------------------------------------------------------------------------------------ hearing
 
@@ -123,6 +132,7 @@ class Supervisor:
             member.lost = said
         elif kind == "parameter":
             run.parameters.append((member.node.name, *said))
+            run.note_parameter(member, *said[:2])
             run.record.log("info", "{}: {} = {} from event {} on".format(member.node.name, *said))
         elif kind == "losses":
             known = Counter(run.losses.get(member.node.name, {}))
@@ -150,7 +160,9 @@ class Supervisor:
         member.row.put(b.W_STATE, b.KILLED)
         for ring in run.rings.values():
             ring.statistics()  # looks after the dead: what they held is delivered again
-        if run.board.words[b.IS_ABORTED]:
+        if member.is_cut:
+            run.note_error(f"{member.plan.who} did not return; its process was ended")
+        if member.is_cut or run.board.words[b.IS_ABORTED]:
             return
         text = f"{member.plan.who} was killed (exit code {code})"
         if not run.crew.may_replace(member):
@@ -160,7 +172,9 @@ class Supervisor:
         run.record.log("warning", f"{text}; another one takes its place")
         run.restarts += 1
         try:
-            run.crew.hire(member.node, member.plan.number).host.start()
+            new = run.crew.hire(member.node, member.plan.number)
+            run.tell_parameters(new)
+            new.host.start()
         except LabdaqError as error:
             run.note_error(str(error))
             member.lost = text
@@ -176,8 +190,8 @@ class Supervisor:
         if lost and not any(member.is_done for member in members):
             self._lose(node, lost)
         if run.state in {RunState.RUNNING, RunState.PAUSED} and not self._is_fed():
-            full = run.board.words[b.TAKEN] >= run.board.words[b.LIMIT]
-            run.command(Command.STOP, f"{run.limits.events} events taken" if full else "the source has ended")
+            taken = f"{run.limits.events} events taken"
+            run.command(Command.STOP, "the source has ended" if run.board.left else taken)
         for declared in node.writes:
             if not any(declared in n.writes and n.name in self._waiting for n in run.nodes):
                 run.rings[declared].end()
@@ -200,9 +214,10 @@ class Supervisor:
     def _pass_over(self, declared: DeclaredRing, group: str) -> None:
         """Count what comes for a group without workers, so that writers and other groups can go on."""
         run = self._run
+        rows = [member.row for member in run.crew.members[group]]
 
         def count() -> None:
-            run.undelivered[group] += flush(run.rings[declared], group, run.board)
+            run.undelivered[group] += flush(run.rings[declared], group, rows)
 
         thread = threading.Thread(target=count, name=f"pass over {group}", daemon=True)
         self._helpers.append(thread)
