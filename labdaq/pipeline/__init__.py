@@ -6,6 +6,7 @@
 `intake`      sources                                  `filtering`, `compiled`  filters
 `sinking`, `sinks`  sinks, and those that come along   `tasks`       workers with a will of their own
 `threads`, `processes`  where workers run              `ledger`, `closing`  the balance at the end
+`trace`, `repeats`  records that come twice            `gathering`, `ordering`  several at once, in order
 `runs`, `replay`  kept runs, found again and replayed  `histograms`  sinks that count
 `detached`, `attached`  runs in a process of their own `suite`       pipelines in YAML
 `record`      a run as a scan of the store             `snapshots`   what it is doing now

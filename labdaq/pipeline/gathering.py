@@ -41,7 +41,7 @@ class Gatherer:
         self._most = max(1, min(_MOST, ring.capacity // 4))
         self._lock = threading.Lock()
         self._room: Any = None
-        self._filled = self._wanted = self._first = 0
+        self._filled = self._wanted = 0
         self._gap_ns = float(_QUICK_NS)
         self._last_ns = 0
         self._has_room, self._is_over = threading.Event(), False
@@ -58,11 +58,6 @@ class Gatherer:
         self._has_room.set()
         self._watcher.join()
 
-    @property
-    def has_room(self) -> bool:
-        """Whether records are awaited for which there is room: they are counted as taken already."""
-        return self._room is not None
-
     def put(self, record: Any, known: dict[str, Any]) -> bool | None:
         """Put a record where it belongs; None when records come too slowly for this, False when it is not wanted.
 
@@ -78,13 +73,14 @@ class Gatherer:
             record = self._worker.writer.conformed(record)
         with self._lock:
             if self._room is None:
-                if self._gap_ns >= _QUICK_NS or self._most == 1:
+                size = self._size()
+                if size < 2:
                     return None
-                if not self._begin():
+                if not self._begin(size):
                     return False
             n = self._filled
             self._data[n] = record
-            self._counters[n] = known.get("counter", self._first + n)
+            self._counters[n] = known.get("counter", -1)
             self._stamps[n] = known.get("timestamp_ns", now_ns)
             if "deadtime" in known:
                 self._deadtimes[n] = known["deadtime"]
@@ -93,17 +89,18 @@ class Gatherer:
                 self._commit()
         return True
 
-    def _begin(self) -> bool:
-        """Reserve room for the next records; whether any are wanted."""
-        worker = self._worker
-        size = max(2, min(self._most, int(_BATCH_NS / max(self._gap_ns, 1.0))))
-        self._first, self._wanted = worker.board.take(size)
-        room = worker.reserve(self._wanted) if self._wanted else None
+    def _size(self) -> int:
+        """For how many records to reserve room: 1 when they come slowly."""
+        if self._gap_ns >= _QUICK_NS:
+            return 1
+        return min(self._most, int(_BATCH_NS / max(self._gap_ns, 1.0)), self._worker.board.left)
+
+    def _begin(self, size: int) -> bool:
+        """Reserve room for the next records; whether there was any before the end."""
+        room = self._worker.reserve(size)
         if room is None:
-            if self._wanted:
-                worker.board.give_back(self._first, self._wanted)
             return False
-        self._room, self._filled = room, 0
+        self._room, self._filled, self._wanted = room, 0, size
         planes = room.planes
         self._data, self._counters, self._stamps = room.data, planes["counter"], planes["timestamp_ns"]
         self._deadtimes = planes["deadtime"]
@@ -117,13 +114,16 @@ class Gatherer:
             return
         room, self._room = self._room, None
         self._has_room.clear()
+        first, wanted = self._worker.board.take(self._filled)
+        numbers = self._counters[:wanted]
+        np.copyto(numbers, np.arange(first, first + wanted), where=numbers < 0)
         try:
-            room.commit(self._filled, give_back=True)
+            room.commit(wanted, give_back=True)
         except ClosedError:  # the run was aborted
-            return
-        self._worker.count(self._filled)
-        if self._filled < self._wanted:
-            self._worker.board.give_back(self._first + self._filled, self._wanted - self._filled)
+            wanted = 0
+        self._worker.count(wanted)
+        if wanted < self._filled:  # another source was quicker
+            self._worker.discard(self._filled - wanted)
 
     def _watch(self) -> None:
         """Commit what has waited too long for the next record."""

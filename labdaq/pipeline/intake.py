@@ -262,7 +262,7 @@ class IteratorIntake(SourceWorker):
                 events.close()
 
     def _take_from(self, events: Iterator[Any]) -> None:
-        while self.may_take() or (self.is_taking and self._gatherer.has_room):
+        while self.may_take():
             record, known = _split(next(events, None))
             if record is None:
                 return
@@ -364,6 +364,7 @@ class PushIntake(SourceWorker):
                 return self.put(record, known)
             self.writer.put(record, planes=_TRACES, timeout=0, **known)
         except WaitTimeoutError:
+            self.row.put(b.W_REFUSED, self.row.get(b.W_REFUSED) + 1)
             return False
         except LayoutError as error:
             self.note_error(error)

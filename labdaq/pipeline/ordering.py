@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from labdaq.pipeline import board as b
 from labdaq.pipeline.plan import Upstream
 from labdaq.pipeline.sinking import Batch, KeepingWorker
 from labdaq.pipeline.trace import TRACE, part_of
+from labdaq.pipeline.worker import TooManyErrorsError
 from labdaq.ring import groups
 from labdaq.ring import words as w
 from labdaq.ring.control import end_of_claims
@@ -93,18 +95,6 @@ class Orderer:
         return len(self._heap)
 
 
-class OwnBatch:
-    """Events that were copied, as a batch."""
-
-    def __init__(self, events: Sequence[tuple[Any, dict[str, Any]]]) -> None:
-        self.data = np.stack([data for data, _ in events])
-        names = events[0][1]
-        self.planes = {name: np.array([planes[name] for _, planes in events]) for name in names}
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-
 class OrderedWorker(KeepingWorker):
     """A sink that gets its events in the order of their counters."""
 
@@ -132,8 +122,15 @@ class OrderedWorker(KeepingWorker):
 
     def _give(self, sink: Any, before: int) -> None:
         events = self._orderer.before(before)
-        if events:
+        if not events:
+            return
+        try:
             super().write(sink, _OwnBatch(events))
+        except TooManyErrorsError:
+            # They were released when they were copied: nobody else will come for them.
+            self.row.count(b.QUARANTINED, len(events) + len(self._orderer))
+            raise
+        finally:
             self.row.settle()
 
 

@@ -18,7 +18,7 @@ from labdaq.pipeline.declared import DeclaredRing, Tap
 from labdaq.pipeline.detached import start_detached
 from labdaq.pipeline.limits import Limits
 from labdaq.pipeline.nodes import Node, check_wiring
-from labdaq.pipeline.record import new_record
+from labdaq.pipeline.record import Record, new_record
 from labdaq.pipeline.result import RunResult
 from labdaq.pipeline.run import Run
 from labdaq.pipeline.sinks import as_sink
@@ -367,7 +367,7 @@ class Pipeline:
     @property
     def current(self) -> Run | None:
         """The run that is on; None between two."""
-        return self._run
+        return None if self._run is None or self._run.is_over else self._run
 
     def _check_idle(self, what: str) -> None:
         if self._run is not None and not self._run.is_over:
@@ -426,13 +426,23 @@ class Pipeline:
         try:
             run = Run(self.name, nodes, used, limits, record, is_shared=self.is_detached)
             self._connect_parameters(run)
+            self._run = run
             run.start()
         except BaseException as error:
-            self._disconnect_parameters()
-            record.fail(error)
+            self._give_up_start(error, record)
             raise
-        self._run = run
         return run
+
+    def _give_up_start(self, error: BaseException, record: Record) -> None:
+        """The run did not begin, or was interrupted when it just had: then it is ended."""
+        run = self._run
+        if run is not None and run.has_started:
+            run.command(Command.ABORT, "interrupted")
+            run.wait()
+            return
+        self._run = None
+        self._disconnect_parameters()
+        record.fail(error)
 
     def _start_detached(self, settings: Mapping[str, Any]) -> AttachedRun:
         if self._store is None:

@@ -20,7 +20,6 @@ class Upstream(NamedTuple):
     """Whether a source writes it: its counters rise."""
 
 
-
 @dataclass
 class WorkerPlan:
     """One worker of one run."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from labdaq.errors import LabdaqError, StateError
 from labdaq.pipeline import board as b
+from labdaq.pipeline.board import Row
 from labdaq.pipeline.closing import balance_of, flush, settle_the_dead
 from labdaq.pipeline.crew import Crew, Member
 from labdaq.pipeline.declared import DeclaredRing
@@ -18,6 +19,7 @@ from labdaq.pipeline.limits import Limits
 from labdaq.pipeline.nodes import Node, upstream_order
 from labdaq.pipeline.record import Record
 from labdaq.pipeline.result import RunResult
+from labdaq.pipeline.snapshots import Snapshot, snapshot_of
 from labdaq.pipeline.states import Command, RunState, next_state
 from labdaq.pipeline.supervision import Supervisor
 from labdaq.ring.warming import warm
@@ -147,6 +149,11 @@ class Run:
                 member.host.start()
 
     @property
+    def has_started(self) -> bool:
+        """Whether its supervisor looks after it."""
+        return self._thread.ident is not None
+
+    @property
     def has_begun(self) -> bool:
         """Whether the sources were let begin, or will never be."""
         return self._started_ns != 0
@@ -252,6 +259,15 @@ class Run:
     # -------------------------------------------------------------------------------- its numbers
 
     @property
+    def events(self) -> int:
+        """Events taken in so far."""
+        return self.board.taken if self.result is None else self.result.events
+
+    def snapshot(self) -> Snapshot:
+        """What it is doing now, as numbers; also when it is over. Rates are those since the beginning."""
+        return snapshot_of(self)
+
+    @property
     def seconds(self) -> float:
         """How long the intake has lasted, without pauses."""
         if self.result is not None:
@@ -263,10 +279,18 @@ class Run:
         return max((end - self._started_ns) / 1e9 - paused, 0.0)
 
     def deadtime(self) -> float:
-        """Fraction of the intake in which sources waited for room or copied; the mean of several."""
+        """Fraction of the intake in which events could not be taken; the mean of several sources.
+
+        Sources waited for room, or copied; those that cannot wait lost events because there was no room.
+        """
         rows = [member.row for member in self.crew.sources if member.node.role == "source"]
-        seconds = self.seconds * len(rows)
-        return min(sum(row.get(b.W_WAITED_NS) for row in rows) / 1e9 / seconds, 1.0) if seconds else 0.0
+        return sum(self._deadtime_of(row) for row in rows) / len(rows) if rows else 0.0
+
+    def _deadtime_of(self, row: Row) -> float:
+        waited = row.get(b.W_WAITED_NS) / 1e9 / self.seconds if self.seconds else 0.0
+        refused = row.get(b.W_REFUSED)
+        lost = refused / (refused + row.get(b.W_WRITTEN)) if refused else 0.0
+        return 1.0 - (1.0 - min(waited, 1.0)) * (1.0 - lost)
 
     def written_to(self, ring: DeclaredRing) -> int:
         """Events that this run wrote into a ring."""

@@ -147,15 +147,15 @@ class Worker(ABC):
         kept = ""
         if event is not None:
             try:
-                kept = f"\nthe event is kept in {keep_event(self.plan, event, error)}"
+                kept = f"(the event is kept in {keep_event(self.plan, event, error)}) "
             except LabdaqError as refused:
-                kept = f"\nthe event could not be kept: {refused}"
-        self.report("error", self._told(error) + kept)
+                kept = f"(the event could not be kept: {refused}) "
+        self.report("error", self._told(error, kept))
 
     def check_errors(self) -> None:
         """Give up when there were too many errors. Only between two claims, so that nothing is done twice."""
         if self.nerror >= self.plan.max_errors:
             raise TooManyErrorsError(f"{self.plan.who} gave up after {self.nerror} errors")
 
-    def _told(self, error: BaseException) -> str:
-        return f"{self.plan.who}: " + "".join(traceback.format_exception(error)).rstrip()
+    def _told(self, error: BaseException, kept: str = "") -> str:
+        return f"{self.plan.who}: {kept}" + "".join(traceback.format_exception(error)).rstrip()
