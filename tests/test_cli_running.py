@@ -15,7 +15,7 @@ from labdaq.cli import app
 from labdaq.cli.live import StatusLine, status_of
 from labdaq.cli.workspaces import KINDS, new_workspace
 from labdaq.errors import LayoutError, NotFoundError, ResourceError
-from labdaq.pipeline.snapshots import RingSnapshot, Snapshot
+from labdaq.pipeline.running.snapshots import RingSnapshot, Snapshot
 from tests.pipeline.suite.files import SUITE, package, write
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="keys and signals are those of POSIX")

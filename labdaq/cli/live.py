@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from labdaq.pipeline import Pipeline
-    from labdaq.pipeline.run import Run
-    from labdaq.pipeline.snapshots import Snapshot
+    from labdaq.pipeline.running.run import Run
+    from labdaq.pipeline.running.snapshots import Snapshot
 
 __all__ = ["KEYS", "StatusLine", "follow"]
 
@@ -38,7 +38,7 @@ class StatusLine:
     """
 
     def __init__(self, run: "Run", out: TextIO | None) -> None:
-        from labdaq.pipeline.snapshots import Observation
+        from labdaq.pipeline.running.snapshots import Observation
 
         self._run, self._out = run, out
         self._observation = Observation(run)

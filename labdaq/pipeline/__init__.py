@@ -1,30 +1,26 @@
 """Pipelines: rings and workers, wired in a few lines, run, supervised, and accounted for.
 
-`pipeline`    the pipeline as its user writes it       `nodes`, `declared`  what it is made of
-`run`         one run and its supervisor               `states`      what it may do when
-`board`       numbers that all workers see             `worker`      what all workers have in common
-`intake`      sources                                  `filtering`, `compiled`  filters
-`sinking`, `sinks`  sinks, and those that come along   `tasks`       workers with a will of their own
-`threads`, `processes`  where workers run              `ledger`, `closing`  the balance at the end
-`trace`, `repeats`  records that come twice            `gathering`, `ordering`  several at once, in order
-`runs`, `replay`  kept runs, found again and replayed  `histograms`  sinks that count
-`detached`, `attached`  runs in a process of their own `suite`       pipelines in YAML
-`record`      a run as a scan of the store             `snapshots`   what it is doing now
+`pipeline`    what its user writes                    `nodes`, `declared`   what it is made of
+`running`     one run: control, crew, supervision, accounts, detached runs
+`workers`     what sources, filters, sinks and tasks do
+`sinks`       files, streams of the store, histograms
+`recording`   what is kept of a run                   `kept`    runs found again, opened, replayed
+`suite`       pipelines in YAML
 """
 
-from labdaq.pipeline.attached import AttachedRun, attach
 from labdaq.pipeline.declared import DeclaredRing, Tap
-from labdaq.pipeline.histograms import HistogramSink
-from labdaq.pipeline.kept import OpenRun
-from labdaq.pipeline.kept_histogram import KeptHistogram
-from labdaq.pipeline.ledger import Ledger, NodeBalance
+from labdaq.pipeline.kept.listing import RunList, RunSummary, open_run, runs
+from labdaq.pipeline.kept.open_run import OpenRun
+from labdaq.pipeline.kept.replay import Replay
 from labdaq.pipeline.pipeline import Pipeline
-from labdaq.pipeline.replay import Replay
-from labdaq.pipeline.result import RunResult
-from labdaq.pipeline.runs import RunList, RunSummary, open_run, runs
-from labdaq.pipeline.sinks import StoreSink, TableSink
-from labdaq.pipeline.states import TRANSITIONS, Command, RunState, state_diagram
-from labdaq.pipeline.tasks import TaskContext
+from labdaq.pipeline.running.attached import AttachedRun, attach
+from labdaq.pipeline.running.ledger import Ledger, NodeBalance
+from labdaq.pipeline.running.result import RunResult
+from labdaq.pipeline.running.states import TRANSITIONS, Command, RunState, state_diagram
+from labdaq.pipeline.sinks.files import StoreSink, TableSink
+from labdaq.pipeline.sinks.histograms import HistogramSink
+from labdaq.pipeline.sinks.kept_histogram import KeptHistogram
+from labdaq.pipeline.workers.tasks import TaskContext
 
 __all__ = [
     "TRANSITIONS",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from labdaq.errors import ClosedError, EndOfDataError, StateError, WaitTimeoutError
-from labdaq.pipeline.trace import TRACE
+from labdaq.pipeline.workers.trace import TRACE
 from labdaq.ring import Ring
 from labdaq.ring.layout import checked_dtype, checked_shape
 from labdaq.ring.observer import ObservedEvent, Observer

@@ -12,18 +12,18 @@ from typing import Any
 from numpy.typing import DTypeLike
 
 from labdaq.errors import BusyError, LayoutError, NotFoundError, StateError
-from labdaq.pipeline.attached import AttachedRun, attach
-from labdaq.pipeline.calls import name_of
 from labdaq.pipeline.declared import DeclaredRing, Tap
-from labdaq.pipeline.detached import start_detached
-from labdaq.pipeline.limits import Limits
 from labdaq.pipeline.nodes import Node, check_wiring
-from labdaq.pipeline.record import Record, new_record
-from labdaq.pipeline.result import RunResult
-from labdaq.pipeline.run import Run
-from labdaq.pipeline.sinks import as_sink
-from labdaq.pipeline.states import Command, RunState
-from labdaq.pipeline.waiting import wait_for
+from labdaq.pipeline.recording.record import Record, new_record
+from labdaq.pipeline.running.attached import AttachedRun, attach
+from labdaq.pipeline.running.detached import start_detached
+from labdaq.pipeline.running.limits import Limits
+from labdaq.pipeline.running.result import RunResult
+from labdaq.pipeline.running.run import Run
+from labdaq.pipeline.running.states import Command, RunState
+from labdaq.pipeline.running.waiting import wait_for
+from labdaq.pipeline.sinks.files import as_sink
+from labdaq.pipeline.workers.calls import name_of
 from labdaq.ring.layout import checked_dtype
 from labdaq.roles import Parameter, parameters_of
 

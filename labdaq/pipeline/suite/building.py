@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 
 from labdaq.errors import LayoutError, NotFoundError
-from labdaq.pipeline.attached import AttachedRun
 from labdaq.pipeline.declared import DeclaredRing
 from labdaq.pipeline.pipeline import Pipeline
-from labdaq.pipeline.run import Run
+from labdaq.pipeline.running.attached import AttachedRun
+from labdaq.pipeline.running.run import Run
 from labdaq.pipeline.suite.made import sink_for, worker_for
 from labdaq.pipeline.suite.names import modules_from
 from labdaq.pipeline.suite.problems import located

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from labdaq.errors import LayoutError, NotFoundError
-from labdaq.pipeline.replay import Replay
+from labdaq.pipeline.kept.replay import Replay
 from labdaq.pipeline.suite.building import SuitePipeline, build
 from labdaq.pipeline.suite.schema import SourcePart, Suite
 from labdaq.pipeline.suite.tree import nearest

@@ -1,0 +1,237 @@
+"""What is kept of a run: a scan of the store, and a folder with the files of its sinks, log and statistics."""
+
+import getpass
+import os
+import platform
+import shutil
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import labdaq
+from labdaq.errors import LabdaqError, ResourceError
+from labdaq.pipeline.nodes import Node
+from labdaq.pipeline.recording.describing import description_of
+from labdaq.pipeline.recording.diagram import data_flow_svg
+from labdaq.pipeline.running.snapshots import StatisticsFile
+from labdaq.store import DataStore
+
+if TYPE_CHECKING:
+    from labdaq.pipeline.running.run import Run
+
+__all__ = ["Record", "RunRecord", "Scratch", "new_record"]
+
+
+def new_record(name: str, number: int, store: Any, nodes: Sequence[Node], comment: str) -> "Record":
+    """Where a run is kept: in a store, or nowhere.
+
+    Parameters
+    ----------
+    name
+        Of the pipeline.
+    number
+        Of the run, when nothing is kept.
+    store
+        Folder or URL; None: nothing is kept.
+    """
+    return Scratch(number) if store is None else RunRecord(name, store, nodes, comment)
+
+
+class Record(ABC):
+    """What a run tells, while it goes on.
+
+    Attributes
+    ----------
+    number : int
+        Of the run.
+    folder : Path
+        For its files.
+    key : str
+        Of its scan; empty when it has none.
+    """
+
+    number: int
+    folder: Path
+    key: str = ""
+
+    @abstractmethod
+    def begin(self, run: "Run") -> None:
+        """The run is about to start."""
+
+    @abstractmethod
+    def log(self, level: str, text: str) -> None:
+        """Keep a line of the log."""
+
+    @abstractmethod
+    def look(self, run: "Run") -> None:
+        """Called several times a second."""
+
+    @abstractmethod
+    def end(self, run: "Run") -> None:
+        """The run is over, its result known."""
+
+    @abstractmethod
+    def fail(self, error: BaseException) -> None:
+        """The run could not start."""
+
+
+class Scratch(Record):
+    """Keeps nothing: a folder that goes away with the run."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.folder = Path(tempfile.mkdtemp(prefix="labdaq-run-"))
+
+    def begin(self, run: "Run") -> None:
+        """See :class:`Record`."""
+
+    def log(self, level: str, text: str) -> None:
+        """See :class:`Record`."""
+
+    def look(self, run: "Run") -> None:
+        """See :class:`Record`."""
+
+    def end(self, run: "Run") -> None:  # noqa: ARG002
+        """See :class:`Record`."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def fail(self, error: BaseException) -> None:  # noqa: ARG002
+        """See :class:`Record`."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class RunRecord(Record):
+    """A scan of a store, and a folder beside it."""
+
+    def __init__(self, name: str, store: Any, nodes: Sequence[Node], comment: str) -> None:
+        self._store = DataStore(store)
+        try:
+            base = getattr(self._store.engine, "folder", None) or Path("runs").absolute()
+            self.number, self.folder = _new_folder(Path(base), name)
+            self._log_file: TextIO = (self.folder / "log.txt").open("a", encoding="utf-8", buffering=1)
+            identity = {"name": name, "number": self.number, "data_policy": "none", "path": str(self.folder)}
+            self.scan = self._store.create_scan(identity, _facts(nodes, comment))
+        except BaseException as error:
+            self._store.close()
+            if isinstance(error, OSError) and not isinstance(error, LabdaqError):
+                raise ResourceError.of(error, "making the folder of the run", store) from error
+            raise
+        self.key = self.scan.key
+        self._nodes = nodes
+        self._statistics: StatisticsFile | None = None
+
+    def begin(self, run: "Run") -> None:
+        """See :class:`Record`."""
+        for node in self._nodes:
+            if hasattr(node.work, "declare"):
+                node.work.declare(self.scan)
+        (self.folder / "data_flow.svg").write_text(data_flow_svg(self._nodes), encoding="utf-8")
+        self._statistics = StatisticsFile(self.folder / "statistics.csv", run)
+        self.scan.prepare()
+        self.scan.start()
+
+    def log(self, level: str, text: str) -> None:
+        """See :class:`Record`."""
+        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+        try:
+            self._log_file.write(f"{stamp} {level:7} {text}\n")
+        except (OSError, ValueError):  # a full disk must not end the run once more
+            return
+
+    def look(self, run: "Run") -> None:
+        """See :class:`Record`."""
+        if self._statistics is not None:
+            self._statistics.look(run)
+
+    def end(self, run: "Run") -> None:
+        """See :class:`Record`."""
+        result = run.result
+        if self._statistics is not None:
+            self._statistics.look(run, last=True)
+        if result is not None:
+            self.scan.stop()
+            self.scan.info["clock_end"] = _clocks()
+            self.scan.info["result"] = {
+                "state": result.state.name,
+                "reason": result.reason,
+                "events": result.events,
+                "seconds": result.seconds,
+                "deadtime": result.deadtime,
+                "live_time_s": result.live_time_s,
+                "ledger": {node.name: dict(vars(node)) for node in result.ledger.nodes},
+                "errors": list(result.errors),
+                "nerror": result.nerror,
+                "stuck": list(result.stuck),
+                "restarts": result.restarts,
+                "parameters": [
+                    {"worker": worker, "name": name, "value": value, "from_counter": counter}
+                    for worker, name, value, counter in run.parameters
+                ],
+            }
+            self.log("info", str(result))
+        self._close()
+
+    def fail(self, error: BaseException) -> None:
+        """See :class:`Record`."""
+        self.log("error", f"the run could not start: {error}")
+        self.scan.info["result"] = {"state": "FAILED", "reason": f"it could not start: {error}"}
+        self._close()
+
+    def _close(self) -> None:
+        try:
+            if self._statistics is not None:
+                self._statistics.close()
+            self.scan.close()
+        finally:
+            self._log_file.close()
+            self._store.close()
+
+
+def _new_folder(base: Path, name: str) -> tuple[int, Path]:
+    """A folder that no other run has, and its number: of several programs, too."""
+    taken = [
+        int(path.name.rpartition("_")[2]) for path in base.glob(f"{name}_*") if path.name.rpartition("_")[2].isdigit()
+    ]
+    number = max(taken, default=0) + 1
+    while True:
+        folder = base / f"{name}_{number:04d}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return number, folder
+
+
+def _facts(nodes: Sequence[Node], comment: str) -> Mapping[str, Any]:
+    """What is known before a run begins."""
+    return {
+        "comment": comment,
+        "operator": _operator(),
+        "configuration": description_of(nodes),
+        "versions": {"labdaq": labdaq.__version__, "python": platform.python_version(), "numpy": _version("numpy")},
+        "machine": {"system": platform.platform(), "node": platform.node(), "processors": os.cpu_count() or 1},
+        "clock_begin": _clocks(),
+    }
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _clocks() -> dict[str, int]:
+    """The same moment on both clocks: stamps of either can be turned into the other."""
+    return {"utc_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}

@@ -1,0 +1,204 @@
+"""Filters: what they read, they drop, pass on, or turn into other records."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from labdaq.errors import LayoutError
+from labdaq.pipeline.workers import board as b
+from labdaq.pipeline.workers.calls import INPUT, records_of, required_arguments
+from labdaq.pipeline.workers.outlets import Outlet, was_delivered_before
+from labdaq.pipeline.workers.repeats import begin_record, end_record
+from labdaq.pipeline.workers.trace import TRACE
+from labdaq.pipeline.workers.worker import Worker
+from labdaq.ring import Ring
+from labdaq.ring.event_reading import Event, EventReader
+
+__all__ = ["FilterWorker", "ReadingWorker", "check_outs"]
+
+
+class ReadingWorker(Worker):
+    """What workers that read one event after the other have in common."""
+
+    def body(self) -> None:
+        """See :class:`labdaq.pipeline.workers.worker.Worker`."""
+        plan = self.plan
+        with ExitStack() as stack:
+            reader = self.opened(stack, plan.reads[0].reader(plan.group, plan.name))
+            outlets = [self._outlet(stack, ring) for ring in plan.writes]
+            self._read_all(reader, outlets)
+
+    def _outlet(self, stack: ExitStack, ring: Ring) -> Outlet:
+        writer = self.opened(stack, ring.writer(self.plan.name))
+        return Outlet(ring, writer, self.row, self.plan.origin)
+
+    def _read_all(self, reader: EventReader, outlets: list[Outlet]) -> None:
+        work = self.chosen_work(outlets)
+        seen = None if self.plan.table is None else self.board.table(self.plan.table)
+        if seen is not None:  # loaded now, not with the first event
+            begin_record(np.zeros(1, np.int64), 0, 0, 0, False)
+            end_record(np.zeros(1, np.int64), 0, 0, 0)
+        self.ready()
+        for event in self._events(reader):
+            if self.changes:
+                self.apply_changes(event.counter)
+            if seen is None:
+                self._do(work, event)
+                continue
+            record = event.counter, int(event.plane(TRACE)), event.index
+            if begin_record(seen, *record, event.redelivered):
+                self._do(work, event)
+                end_record(seen, *record)
+            else:
+                self.row.count(b.REPEATED)
+
+    def _do(self, work: Any, event: Event) -> None:
+        try:
+            outcome = work(event)
+        except Exception as error:
+            if self.is_aborted:
+                raise
+            self.note_error(error, event)
+            outcome = b.QUARANTINED
+        self.row.count(outcome)
+
+    @abstractmethod
+    def chosen_work(self, outlets: list[Outlet]) -> Any:
+        """A function of an event that does the work and says what became of it."""
+
+    def _events(self, reader: EventReader) -> Iterator[Event]:
+        """Event after event, with the books kept between claims."""
+        row, words, claim, count = self.row, self.board.words, -1, 0
+        while not words[b.IS_ABORTED]:
+            if reader.is_claim_over and reader.claim >= 0:
+                reader.release()
+                row.settle()
+                claim = -1
+                reader.ahead = self.note_claim(count) if self.nerror == 0 else 1
+                count = 0
+                self.check_errors()
+            event = reader._next_event(None)
+            if event is None:
+                return
+            if reader.claim != claim:
+                claim = reader.claim
+                row.settle(claim)
+                if event.redelivered:
+                    strike_out(self.board, self.row, claim)
+            count += 1
+            yield event
+        # The claim at hand goes back; what is not processed is counted as undelivered.
+        reader.__exit__(KeyboardInterrupt)
+
+
+def strike_out(board: b.Board, own: b.Row, claim: int) -> None:
+    """Forget what one who died noted of a claim that is taken over from him."""
+    for row in board.rows():
+        if row.base != own.base and row.get(b.W_GROUP) == own.get(b.W_GROUP) and row.strike_out(claim):
+            return
+
+
+class FilterWorker(ReadingWorker):
+    """A filter written in Python, or compiled and called from Python."""
+
+    def chosen_work(self, outlets: list[Outlet]) -> Any:
+        """See :class:`ReadingWorker`."""
+        function = self.plan.work
+        if required_arguments(function) <= 1:
+            return _Answering(function, outlets, self.plan.reads[0], self.plan.who)
+        return _Filling(function, outlets, self.plan.reads[0], self.plan.options.get("most", 1), self.plan.who)
+
+
+class _Answering:
+    """Of the form ``f(event) -> result``."""
+
+    def __init__(self, function: Any, outlets: list[Outlet], source: Ring, who: str) -> None:
+        self._function, self._outlets, self._who = function, outlets, who
+        self._rings = [outlet.ring for outlet in outlets]
+        self._unlike = [ring for ring in self._rings if (ring.dtype, ring.shape) != (source.dtype, source.shape)]
+
+    def __call__(self, event: Event) -> int:
+        result = self._function(event)
+        if result is None or result is False:
+            return b.REJECTED
+        chosen = records_of(result, self._rings, self._who)
+        if self._unlike:
+            self._check_passed_on(chosen, event.data)
+        again = was_delivered_before(event)
+        for outlet, records in zip(self._outlets, chosen, strict=True):
+            outlet.put_all([event.data if one is INPUT else one for one in records], event, again=again)
+        return b.ACCEPTED if any(chosen) else b.REJECTED
+
+    def _check_passed_on(self, chosen: list[list[Any]], data: Any) -> None:
+        """Before anything is written: the input cannot be passed on to a ring of something else."""
+        for ring, records in zip(self._rings, chosen, strict=True):
+            if ring in self._unlike and any(one is INPUT for one in records):
+                raise LayoutError(
+                    f"{self._who} passes its input on, {data.dtype} of shape {data.shape}, and ring {ring.name!r} "
+                    f"takes {ring.dtype} of shape {ring.shape}: return a record for it, or False"
+                )
+
+
+class _Filling:
+    """Of the form ``f(data, out) -> n``, or with several outs a tuple of numbers."""
+
+    def __init__(self, function: Any, outlets: list[Outlet], source: Ring, most: int, who: str) -> None:
+        self._function, self._who = function, who
+        nouts = required_arguments(function) - 1
+        copied = check_outs([outlet.ring for outlet in outlets], source, nouts, who)
+        self._copying, self._filling = outlets[:copied], outlets[copied:]
+        self._rooms = [np.zeros((most, *outlet.ring.shape), outlet.ring.dtype) for outlet in self._filling]
+
+    def __call__(self, event: Event) -> int:
+        counts = self._counts(self._function(event.data, *self._rooms))
+        if not any(counts):
+            return b.REJECTED
+        again = was_delivered_before(event)
+        for outlet in self._copying:
+            outlet.put(event.data, event, 0, again=again)
+        for outlet, room, count in zip(self._filling, self._rooms, counts, strict=True):
+            outlet.put_all(list(room[:count]), event, again=again)
+        return b.ACCEPTED
+
+    def _counts(self, given: Any) -> list[int]:
+        """How many records there are in each room."""
+        counts = given if isinstance(given, tuple) else (given,) * len(self._rooms)
+        if len(counts) != len(self._rooms):
+            raise LayoutError(
+                f"{self._who} fills {len(self._rooms)} outputs and must return a number for each, and returned "
+                f"{len(counts)}: {counts!r:.60}"
+            )
+        return [self._checked(count, outlet) for count, outlet in zip(counts, self._filling, strict=True)]
+
+    def _checked(self, count: Any, outlet: Outlet) -> int:
+        most = len(self._rooms[0])
+        if isinstance(count, bool | np.bool_ | int | np.integer) and 0 <= count <= most:
+            return int(count)
+        raise LayoutError(
+            f"{self._who} must return how many records it wrote for ring {outlet.ring.name!r}, 0 to {most}, and "
+            f"returned {count!r:.60}; daq.filter(…, most=n) makes room for more"
+        )
+
+
+def check_outs(outputs: Sequence[Ring], source: Ring, nouts: int, who: str) -> int:
+    """How many outputs get a copy of an accepted input; those behind them are filled by ``f(data, out, …)``.
+
+    Raises
+    ------
+    LayoutError
+        There are fewer outputs than outs, or the input does not fit where it is to go.
+    """
+    copied = len(outputs) - nouts
+    if copied < 0:
+        raise LayoutError(f"{who} fills {nouts} outputs, and is given {len(outputs)}")
+    for ring in outputs[:copied]:
+        if (ring.dtype, ring.shape) != (source.dtype, source.shape):
+            raise LayoutError(
+                f"{who} passes accepted events of ring {source.name!r} ({source.dtype} {source.shape}) on to ring "
+                f"{ring.name!r}, which takes {ring.dtype} of shape {ring.shape}: make them alike, or give it an "
+                "out of its own: f(data, out1, out2)"
+            )
+    return copied
