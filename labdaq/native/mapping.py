@@ -43,7 +43,9 @@ _SHARED, _PRIVATE, _FIXED, _ANONYMOUS, _NORESERVE, _POPULATE = 0x01, 0x02, 0x10,
 
 
 def folder() -> Path:
-    """Where named memory lives."""
+    """Where named memory lives: ``/dev/shm``, or what ``LABDAQ_SHARED_MEMORY`` names."""
+    if place := os.environ.get("LABDAQ_SHARED_MEMORY"):
+        return Path(place)
     shm = Path("/dev/shm")  # noqa: S108
     return shm if shm.is_dir() else Path(tempfile.gettempdir())
 

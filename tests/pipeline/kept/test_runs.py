@@ -17,7 +17,7 @@ from labdaq.pipeline.kept.tables import read_table
 from labdaq.store import DataStore
 from tests.pipeline.keeping import HEADER, PULSE, Detector, declared, pulse_of, taken, waveforms
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
