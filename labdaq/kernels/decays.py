@@ -9,6 +9,7 @@ decision of mimoCoRB's muon experiment, which takes the last signature that fits
 For one detector without prominences, and some times quicker: :mod:`labdaq.kernels.double_pulse`.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from labdaq.errors import LayoutError
 from labdaq.kernels.coincidences import group_peaks_into
+from labdaq.kernels.decay_advice import NothingFoundWarning, why_nothing
 from labdaq.kernels.peak_steps import PeakCut, PeakRoom, find_peaks_into, peak_room
 from labdaq.kernels.peaks import peak_cut
 from labdaq.kernels.signatures import match_signatures, parse_signatures
@@ -47,6 +49,9 @@ _FIELDS = {
 DECAY = np.dtype([(name, kind) for name, (kind, _) in _FIELDS.items()])
 """One event: the number of its signature (-1: dropped), how many groups of peaks it has, the decay time, the
 mean positions of the first two groups, and the greatest prominence in each. NaN where there is no such group."""
+
+_MANY = 10
+"""Of so many events, that none is accepted is worth a word."""
 
 DECAY_UNITS = {name: unit for name, (_, unit) in _FIELDS.items()}
 """The units of the fields of :data:`DECAY`, for waveforms in volts."""
@@ -262,6 +267,12 @@ def find_decays(
     ndarray of DECAY, shape (events,)
         Accepted are those with ``signature >= 0``.
 
+    Warns
+    -----
+    NothingFoundWarning
+        Not one of ten events or more was accepted, and their pulses are narrower, lower or of another polarity
+        than the settings ask for; says which.
+
     Raises
     ------
     LayoutError
@@ -295,4 +306,6 @@ def find_decays(
     events = events.view()
     events.flags.writeable = False
     _decide_all(events, cut, wanted, out)
+    if len(out) >= _MANY and (out["signature"] < 0).all() and (reason := why_nothing(events, cut)):
+        warnings.warn(f"none of {len(out)} events was accepted: {reason}", NothingFoundWarning, stacklevel=2)
     return out

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -15,76 +14,14 @@ import yaml
 import labdaq.compat.mimocorb
 from labdaq.compat.mimocorb.aliases import MimocorbFinder
 from labdaq.compat.mimocorb.buffer_control import buffer_control, run_mimoDAQ
-from labdaq.errors import LayoutError, NotFoundError, StateError
+from labdaq.compat.mimocorb.suites import open_v1
+from labdaq.errors import NotFoundError, StateError
 from labdaq.files import read_csv, read_parquet_tar
+from labdaq.pipeline import RunState
+from tests.compat.writing import DRAIN, suite
 
 ROOT = Path(labdaq.__file__).parent.parent
 WORKSPACE = Path(labdaq.compat.mimocorb.__file__).parent / "workspace"
-
-# written for v1: it knows nothing of labdaq
-MODULE = """
-    import os, time
-    import numpy as np
-    from mimocorb import mimo_buffer as bm
-    from mimocorb.buffer_control import rbImport, rbTransfer, rb_toTxtfile, rbDrain
-    import neighbour
-
-    def source(source_list=None, sink_list=None, observe_list=None, config_dict=None, **rb_info):
-        def events():
-            for n in range(config_dict["events"]):
-                time.sleep(0.001)
-                yield [np.full(3, n)], None
-            yield None, None
-        rbImport(sink_list, config_dict, events, **rb_info)()
-
-    def every_second(source_list=None, sink_list=None, observe_list=None, config_dict=None, **rb_info):
-        def keep(data):
-            n = data["n"][0]
-            if n == config_dict.get("fail_at"):
-                raise RuntimeError("the sensor is wet")
-            if n == config_dict.get("die_at"):
-                os.kill(os.getpid(), 9)
-            if n % 2:
-                return None
-            record = np.zeros(1, sink_list[0]["dtype"])
-            record["half"] = neighbour.half(n)
-            return [record]
-        rbTransfer(source_list, sink_list, config_dict, keep, **rb_info)()
-
-    def save(source_list=None, sink_list=None, observe_list=None, config_dict=None, **rb_info):
-        rb_toTxtfile(source_list, config_dict, **rb_info)()
-
-    def drain(source_list=None, sink_list=None, observe_list=None, config_dict=None, **rb_info):
-        assert bm.__name__ == "labdaq.compat.mimocorb.mimo_buffer"
-        rbDrain(source_list, config_dict, **rb_info)()
-"""
-BUFFERS = """
-    KBD_control: {keyboard}
-    RingBuffer:
-      - RB_1: {{number_of_slots: 16, channel_per_slot: 3, data_type: {{1: [n, int64]}}}}
-      - RB_2: {{number_of_slots: 8, channel_per_slot: 1, data_type: {{1: [half, int64]}}}}
-    Functions:
-      - Fkt_main: {{runevents: {runevents}}}
-      - Fkt_1: {{file_name: modules/mine, fkt_name: source, num_process: 1, RB_assign: {{RB_1: write}}}}
-"""
-CHAIN = """\
-      - Fkt_2:
-          {file_name: modules/mine, fkt_name: every_second, num_process: 1, RB_assign: {RB_1: read, RB_2: write}}
-      - Fkt_3: {file_name: modules/mine, fkt_name: save, num_process: 1, RB_assign: {RB_2: read}}
-"""
-DRAIN = "  - Fkt_2: {file_name: modules/mine, fkt_name: drain, num_process: 1, RB_assign: {RB_1: read}}\n"
-
-
-def suite(folder, functions=CHAIN, *, config="", events=100000, runevents=0, keyboard="false"):
-    """Write a suite; the path of its setup file."""
-    (folder / "modules").mkdir()
-    (folder / "modules/mine.py").write_text(textwrap.dedent(MODULE))
-    (folder / "modules/neighbour.py").write_text("def half(n):\n    return n // 2\n")
-    text = textwrap.dedent(BUFFERS.format(runevents=runevents, keyboard=keyboard))
-    text += textwrap.indent(textwrap.dedent(functions), "  ")
-    text += f"FunctionConfigs:\n  source: {{events: {events}}}\n  save: {{filename: halves}}\n{config}"
-    (folder / "small_setup.yaml").write_text(text)
-    return folder / "small_setup.yaml"
 
 
 def test_a_suite_ends_with_its_source(tmp_path, capsys):
@@ -118,17 +55,13 @@ def test_buffers_and_workers_by_hand(tmp_path, monkeypatch):
         control.poll()
     control.shutdown()
     assert (control.counts["RB_1"], control.failures) == (40, [])
-    assert [worker.state for worker in workers] == ["ended", "ended"]
+    assert [(worker.state, worker.exitcode) for worker in workers] == [("ended", 0), ("ended", 0)]
     assert (tmp_path / "message.txt").exists()
 
 
-@pytest.mark.parametrize(
-    ("config", "told"),
-    [("fail_at: 3", r"'every_second' of the suite failed:(.|\n)*the sensor is wet"), ("die_at: 3", "by signal 9")],
-)
-def test_a_function_that_fails_ends_the_run(tmp_path, config, told):
-    daq = run_mimoDAQ(suite(tmp_path, config=f"  every_second: {{{config}}}\n"), verbose=0)
-    with pytest.raises(StateError, match=told):
+def test_a_process_that_is_killed_ends_the_run(tmp_path):
+    daq = run_mimoDAQ(suite(tmp_path, config="  every_second: {die_at: 3}\n"), verbose=0)
+    with pytest.raises(StateError, match=r"'every_second' of the suite failed:\n.* by signal 9"):
         daq.run()
     assert daq.counts["RB_2"] == 2
     assert read_csv(daq.folder / "halves.txt").records["half"].tolist() == [0, 1]
@@ -155,30 +88,30 @@ def script(folder, **how):
 
 def await_events(process):
     """Read the state until there are events."""
+    await_text(process, r"RB_1: [1-9]\d* \(\d+\) [0-9.e+]+ Hz")
+
+
+def await_text(process, pattern):
+    """Read what it says until there is what is looked for."""
     text = ""
-    while not re.search(r"RB_1: [1-9]\d* \(\d+\) [0-9.e+]+ Hz", text):
+    while not re.search(pattern, text):
         character = process.stderr.read(1)
         assert character, text
         text += character
 
 
-def test_commands_come_through_a_pipe(tmp_path):
+def test_commands_come_through_a_pipe_and_a_signal_ends_it_at_once(tmp_path):
     with script(tmp_path) as process:
         await_events(process)
-        out, err = process.communicate("x\np\nr\ne\n", timeout=30)
-    assert process.returncode == 0, err
-    assert "'X' is no command" in err
-    assert out.startswith("{'RB_1': ")
-
-
-def test_a_signal_ends_a_run_at_once(tmp_path):
-    with script(tmp_path) as process:
-        await_events(process)
+        process.stdin.write("x\np\n")
+        process.stdin.flush()
+        await_text(process, "'X' is no command")
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "interrupted" in err
     assert "Traceback" not in err
+    assert out.startswith("{'RB_1': ")
 
 
 def edit(file, *changes):
@@ -191,26 +124,23 @@ def edit(file, *changes):
 
 def test_the_example_gives_consistent_files(tmp_path):
     folder = shutil.copytree(WORKSPACE, tmp_path / "muon", ignore=shutil.ignore_patterns("__pycache__"))
-    edit(folder / "config/simulation_config.yaml", ("runevents: 2000", "runevents: 120"), ("0.005", "0.0"))
+    edit(folder / "config/simulation_config.yaml", ("0.005", "0.0"))
     edit(folder / "lifetime_setup.yaml", ("num_process: 2", "num_process: 1"))  # one compiles, once
-    daq = run_mimoDAQ(folder / "lifetime_setup.yaml", verbose=0)
-    daq.run()
-    assert daq.counts["RB_1"] == 120
-    assert 5 < daq.counts["RB_2"] == daq.counts["RB_3"] < 40
-    records = read_csv(daq.folder / "decays.txt").records
-    events = list(read_parquet_tar(daq.folder / "double_pulses.tar"))
-    assert len(records) == len(events) == daq.counts["RB_2"]
+    result = open_v1(folder / "lifetime_setup.yaml").run(events=120)
+    assert (result.state, result.errors, result.left_behind) == (RunState.ENDED, (), {})
+    assert "as many events as were wanted" in result.reason
+    assert result.written["RB_1"] == result.read["RB_1", "calculate_decay_time"] == 120
+    assert 5 < result.written["RB_2"] == result.written["RB_3"] < 40
+    records = read_csv(result.folder / "decays.txt").records
+    events = list(read_parquet_tar(result.folder / "double_pulses.tar"))
+    assert len(records) == len(events) == result.written["RB_2"]
     assert sorted(records["counter"]) == sorted(event.counter for event in events)
     assert events[0].records.dtype.names == ("chA", "chB", "chC", "chD")
-    assert {file.name for file in daq.folder.iterdir()} > {"lifetime_setup.yaml", "simulation_config.yaml"}
+    assert {file.name for file in result.folder.iterdir()} > {"lifetime_setup.yaml", "simulation_config.yaml"}
+    assert {one.exitcode for one in result.workers} == {0}
 
 
 def test_what_cannot_run_is_told(tmp_path, monkeypatch):
-    file = tmp_path / "setup.yaml"
-    file.write_text("{Buffers: {A: {slot_count: 1, data_dtype: f8}}, Workers: {}}")
-    daq = run_mimoDAQ(file, verbose=0)
-    with pytest.raises(LayoutError, match="mimoCoRB2"):
-        daq.setup()
     control = buffer_control([], [], {}, tmp_path)
     with pytest.raises(StateError, match="'BuffersSet'; it is 'Initialized'"):
         control.setup_workers()

@@ -19,6 +19,7 @@ from labdaq.kernels import (
     group_peaks,
     parse_signatures,
 )
+from labdaq.kernels.decay_advice import NothingFoundWarning
 from tests.recorded import recorded
 
 UP, DOWN = ("++--", "0+--"), ("++--", "--+0")
@@ -171,6 +172,32 @@ def test_recorded_events_of_two_panels(prominences):
     assert_as_expected(found, expected)
     assert np.bincount(found["signature"]).tolist() == expected["by_signature"]
     assert expected["n_double"] == 1012
+
+
+def test_settings_that_find_nothing_in_recorded_events_say_why():
+    """mimoCoRB's own example asks for a width that none of these pulses has."""
+    with pytest.warns(NothingFoundWarning, match=r"none of 1012 .* narrower than width=10 samples"):
+        found = find_decays(
+            recorded_millivolts("cosmo_180514"),
+            [("+0", "+0"), ("+0", "0+")],
+            first_prominence=30,
+            second_prominence=30,
+            width=10,
+            sample_interval_ns=4,
+        )
+    assert (found["signature"] < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("events", "settings", "match"),
+    [
+        (np.full((20, 4, 2000), 3.0), {}, "look at the unit"),
+        (-np.stack([event_of((0, 200, 150), (1, 204, 200))] * 20), {}, "change the polarity"),
+    ],
+)
+def test_pulses_that_are_too_low_or_upside_down_say_so(events, settings, match):
+    with pytest.warns(NothingFoundWarning, match=match):
+        find_decays(events, [UP], **{**SETTINGS, **settings})
 
 
 @pytest.mark.parametrize("prominences", ["45/35", "90/35", "30/30"])

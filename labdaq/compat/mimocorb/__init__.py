@@ -1,4 +1,4 @@
-"""mimoCoRB v1 on labdaq's rings: its modules and classes under their own names.
+"""mimoCoRB v1 on labdaq's rings: its modules and classes under their own names, and suites of it and mimoCoRB2.
 
 A program needs no more than another import: ``from labdaq.compat.mimocorb import mimo_buffer as bm``.
 
@@ -13,8 +13,10 @@ And behind these names, from the bottom up:
 `roles`, `copying`                                  what functions are given, and what filters hand on
 `importers`, `filters`, `exporters`, `savers`, `observers`  the classes of `buffer_control`
 `layering`, `suite`, `suite2`                       suites of v1 and of mimoCoRB2 as plain descriptions
-`aliases`, `worker`, `crew`, `control`              a suite as it runs, in processes of its own
+`aliases`, `calling`, `worker`, `crew`              processes that call functions of users
+`grouping`, `control`                               a suite as it runs: who shares events, from the start to the end
 `patience`, `keyboard`, `run_folder`, `daq`         how long to wait, commands, the folder of a run, and the run
+`outcome`, `suites`                                 what a run comes to, and runs for `labdaq run`
 `workspace/`                                        an example to begin with
 """
 

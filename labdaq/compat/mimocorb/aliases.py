@@ -1,6 +1,6 @@
-"""`mimocorb` as a name for :mod:`labdaq.compat.mimocorb`, for modules that were written for v1.
+"""`mimocorb` as a name for :mod:`labdaq.compat.mimocorb`, and `mimocorb2` likewise, for modules of their users.
 
-It is installed in the worker processes of a suite, and nowhere else.
+A name is installed in the worker processes of a suite that was written for it, and nowhere else.
 """
 
 import importlib
@@ -16,7 +16,16 @@ _HOME = "labdaq.compat"
 
 
 class MimocorbFinder(MetaPathFinder, Loader):
-    """Finds ``mimocorb`` and all below it in labdaq, also where the original is installed."""
+    """Finds a package and all below it in labdaq, also where the original is installed.
+
+    Parameters
+    ----------
+    package
+        ``mimocorb`` or ``mimocorb2``.
+    """
+
+    def __init__(self, package: str = "mimocorb") -> None:
+        self.package = package
 
     def find_spec(
         self,
@@ -25,7 +34,7 @@ class MimocorbFinder(MetaPathFinder, Loader):
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """The spec of one of these modules; None for all others."""
-        return ModuleSpec(fullname, self) if fullname.partition(".")[0] == "mimocorb" else None
+        return ModuleSpec(fullname, self) if fullname.partition(".")[0] == self.package else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The module itself, not a second one."""
@@ -40,7 +49,7 @@ class MimocorbFinder(MetaPathFinder, Loader):
             module.__spec__, module.__loader__ = spec.loader_state
 
 
-def install_aliases() -> None:
-    """Let ``import mimocorb`` mean labdaq in this process from now on."""
-    if not any(isinstance(finder, MimocorbFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, MimocorbFinder())
+def install_aliases(package: str = "mimocorb") -> None:
+    """Let ``import mimocorb``, or that of another package, mean labdaq in this process from now on."""
+    if not any(isinstance(finder, MimocorbFinder) and finder.package == package for finder in sys.meta_path):
+        sys.meta_path.insert(0, MimocorbFinder(package))

@@ -161,6 +161,12 @@ class Writer(_Access):
         if deadtime > 0:
             self._flags.add(DEADTIME_PPB, int(1e9 * min(deadtime, 1.0)))
 
+    def give_up(self) -> None:
+        """Take the event in the slot back: nobody will see it. Without one, nothing happens."""
+        event, self._event = self._event, None
+        if event is not None:
+            event.void()
+
     def close(self) -> None:
         """Leave the buffer; an event that was not handed over is given up."""
         self._event = None

@@ -7,24 +7,24 @@ function without any process left holds nobody back, so whoever dies, the others
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from labdaq.compat.mimocorb.crew import Worker, dismiss, wait_for_news
+from labdaq.compat.mimocorb.grouping import Group, reader_groups
 from labdaq.compat.mimocorb.mimo_buffer import NewBuffer
 from labdaq.compat.mimocorb.patience import Patience
 from labdaq.compat.mimocorb.suite import Function, Suite, describe
 from labdaq.compat.mimocorb.worker import ENDED, FAILED, READY, Task
-from labdaq.errors import LayoutError, StateError
+from labdaq.errors import StateError
+from labdaq.ring import warm
 
 __all__ = ["buffer_control"]
 
-_WITH_DATA_S = 15.0
-_GRACE_S = 5.0  # to leave, for a process whose function has ended
+_WITH_DATA_S = 30.0
 
 logger = logging.getLogger("labdaq.compat.mimocorb")
-
-Setup = dict[str, Any]
 
 
 class buffer_control:  # noqa: N801
@@ -52,8 +52,11 @@ class buffer_control:  # noqa: N801
         ``Initialized``, ``BuffersSet``, ``WorkersSet``, ``Running``, ``Paused``, ``Stopped`` or ``Shutdown``.
     counts : dict of str to int
         Events that came into each buffer, after the end.
-    left_behind : dict of tuple of str to int
-        Events that nobody read to the end, by buffer and function.
+    events_read, left_behind : dict of tuple of str to int
+        Events that were read to their end, and those that were not, by buffer and function, after the end. Names
+        of functions that share the events of a buffer are joined by a comma.
+    discarded : dict of str to int
+        Events that came while a source of mimoCoRB2 was paused, after the end.
     """
 
     def __init__(
@@ -71,19 +74,16 @@ class buffer_control:  # noqa: N801
             "FunctionConfigs": function_config_dict or {},
         }
         self.suite = suite or describe(content, Path("setup.yaml").absolute())
-        if self.suite.shares_events or any(one.file is None for one in self.suite.functions):
-            raise LayoutError(
-                f"{self.suite.path.name} is a suite of mimoCoRB2: it can be read, but its workers take one argument "
-                "(buffer_io) that v1 does not know"
-            )
         self.out_dir = str(output_directory)
         self.runtime, self.runevents = self.suite.runtime, self.suite.runevents
         self.ringbuffers: dict[str, NewBuffer] = {}
         self.process_list: list[Worker] = []
         self.status = "Initialized"
         self.counts: dict[str, int] = {}
+        self.events_read: dict[tuple[str, str], int] = {}
         self.left_behind: dict[tuple[str, str], int] = {}
-        self._sources: dict[str, dict[str, Setup]] = {}
+        self.discarded: dict[str, int] = {}
+        self._groups: list[Group] = []
         self._finished: set[str] = set()
         self._taking_since: float | None = None
         self._taken_s = 0.0
@@ -107,24 +107,28 @@ class buffer_control:  # noqa: N801
     def setup_workers(self) -> None:
         """Make what the workers need to begin."""
         self._check_status("BuffersSet")
+        self._groups = reader_groups(self.suite, self.ringbuffers)
         for function in self.suite.functions:
-            task = self._task(function)
-            self.process_list += [Worker(function, task) for _ in range(function.processes)]
+            task, name = self._task(function), self.suite.label(function)
+            for number in range(1, function.processes + 1):
+                self.process_list.append(Worker(function, replace(task, number=number), name))
         self.status = "WorkersSet"
 
     def _task(self, function: Function) -> Task:
         buffers = self.ringbuffers
-        groups = {name: buffers[name].new_reader_group() for name in function.buffers("read")}
-        self._sources[function.name] = groups
+        groups = {group.buffer: group for group in self._groups if function in group.functions}
         return Task(
+            package=self.suite.package,
+            name=function.name,
             function=function.function,
-            file=function.file or Path(),
+            file=function.file,
             folder=self.suite.folder,
-            sources=list(groups.values()),
+            run_folder=Path(self.out_dir).absolute(),
+            sources=[groups[name].setup for name in function.buffers("read")],
             sinks=[buffers[name].new_writer() for name in function.buffers("write")],
             observed=[buffers[name].new_observer() for name in function.buffers("observe")],
-            config={**function.config, "directory_prefix": self.out_dir},
-            assign=dict(function.assign),
+            config=function.config,
+            assign=function.assign,
         )
 
     def start_workers(self, *, hold: bool = False) -> list[Worker]:
@@ -136,8 +140,9 @@ class buffer_control:  # noqa: N801
             Let sources wait until all are ready, and :meth:`poll` has seen it.
         """
         self._check_status("WorkersSet")
-        for name in self.suite.roots() if hold else ():
-            self.ringbuffers[name].pause()
+        warm()  # once, and not in each of them while the others wait at a buffer
+        for buffer in self._root_buffers() if hold else ():
+            (buffer.hold if self.suite.shares_events else buffer.pause)()
         self.process_list.reverse()  # those who read first: their start takes a while
         for worker in self.process_list:
             worker.start()
@@ -160,7 +165,7 @@ class buffer_control:  # noqa: N801
         if self._taking_since is None and self.status == "Running" and self._are_ready():
             self._take()
         for name, buffer in self.ringbuffers.items():
-            if name not in self._finished and self._all_over(name, "write"):
+            if name not in self._finished and self._nobody_writes(name):
                 self._finished.add(name)
                 buffer.finish()
         self._let_go()
@@ -170,25 +175,31 @@ class buffer_control:  # noqa: N801
 
     def _take(self) -> None:
         self._taking_since = time.monotonic()
-        for name in self.suite.roots():
-            self.ringbuffers[name].resume()
+        for buffer in self._root_buffers():
+            buffer.hold(False)
+            buffer.resume()
 
-    def _all_over(self, buffer: str, role: str) -> bool:
-        return all(worker.is_over for worker in self.process_list if buffer in worker.function.buffers(role))
+    def _root_buffers(self) -> list[NewBuffer]:
+        return [self.ringbuffers[name] for name in self.suite.roots()]
+
+    def _nobody_writes(self, buffer: str) -> bool:
+        writers = [worker for worker in self.process_list if buffer in worker.function.buffers("write")]
+        return all(worker.writes_no_more(buffer) for worker in writers)
 
     def _let_go(self) -> None:
         """Nobody waits for functions that have ended."""
-        for function in self.suite.functions:
-            workers = [worker for worker in self.process_list if worker.function is function]
-            groups = self._sources.get(function.name)
-            if not groups or not all(worker.is_over for worker in workers):
-                continue
-            for name, setup in groups.items():
-                unread = self.ringbuffers[name].unread(setup)
-                if unread:
-                    self.left_behind[name, function.function] = unread
-                self.ringbuffers[name].dismiss(setup)
-            del self._sources[function.name]
+        for group in list(self._groups):
+            if all(worker.is_over for worker in self.process_list if worker.function in group.functions):
+                self._count(group)
+                self.ringbuffers[group.buffer].dismiss(group.setup)
+                self._groups.remove(group)
+
+    def _count(self, group: Group) -> None:
+        buffer, key = self.ringbuffers[group.buffer], (group.buffer, group.name)
+        self.events_read[key] = buffer.events_read(group.setup)
+        unread = buffer.unread(group.setup)
+        if unread:
+            self.left_behind[key] = unread
 
     @property
     def active_s(self) -> float:
@@ -204,7 +215,15 @@ class buffer_control:  # noqa: N801
     @property
     def is_exhausted(self) -> bool:
         """Whether all sources have ended."""
-        return all(self._all_over(name, "write") for name in self.suite.roots())
+        return all(self._nobody_writes(name) for name in self.suite.roots())
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether there are as many events as were wanted."""
+        first = self.suite.roots()[:1]
+        if not first or not self.runevents or self.status == "Shutdown":
+            return False
+        return self.ringbuffers[first[0]].statistics().frames_written >= self.runevents
 
     @property
     def is_over(self) -> bool:
@@ -221,8 +240,8 @@ class buffer_control:  # noqa: N801
     def pause(self) -> None:
         """Take no data for a while."""
         if self.status == "Running":
-            for name in self.suite.roots():
-                self.ringbuffers[name].pause()
+            for buffer in self._root_buffers():
+                buffer.pause()
             self._hold_clock()
             self.status = "Paused"
 
@@ -236,8 +255,8 @@ class buffer_control:  # noqa: N801
     def stop(self) -> None:
         """Take no more data; what was taken goes to its end."""
         if self.status in {"Running", "Paused"}:
-            for name in self.suite.roots():
-                self.ringbuffers[name].set_ending()
+            for buffer in self._root_buffers():
+                buffer.set_ending()
             self._hold_clock()
             self.status = "Stopped"
 
@@ -245,26 +264,27 @@ class buffer_control:  # noqa: N801
         self._taken_s, self._taking_since = self.active_s, None
 
     def drain(self, patience: float = 3.0, limit: float | None = None) -> None:
-        """Wait until all data have gone to their end. A source that does not react is ended by force.
+        """Wait until all data have gone to their end. A source that does not react is told to leave at once.
 
         Parameters
         ----------
         patience, limit
             Seconds to wait while nothing moves, and in all; see :class:`Patience`. Those who still have data
-            are given 15 s at least, if there is no limit.
+            are given 30 s at least, if there is no limit.
         """
         waiting = Patience(patience, limit)
-        while not self.is_exhausted and not waiting.is_over(self.progress(), self._used_s()):
+        while not self.is_exhausted and not waiting.is_over(self.progress(), self._wanted_s()):
             self.poll(0.02)
         for worker in self.process_list:
-            if not worker.is_over and not worker.function.buffers("read") and worker.function.buffers("write"):
+            sinks = worker.function.buffers("write")
+            if not worker.function.buffers("read") and not all(map(worker.writes_no_more, sinks)):
                 worker.give_up()
         waiting = Patience(patience if limit is not None else max(patience, _WITH_DATA_S), limit)
-        while not self.is_over and not waiting.is_over(self.progress(), self._used_s()):
+        while not self.is_over and not waiting.is_over(self.progress(), self._wanted_s()):
             self.poll(0.02)
 
-    def _used_s(self) -> float:
-        return sum(worker.cpu_s() for worker in self.process_list if not worker.is_over)
+    def _wanted_s(self) -> float:
+        return sum(worker.wanted_s() for worker in self.process_list if not worker.is_over)
 
     # --------------------------------------------------------------------------------------- end
 
@@ -291,7 +311,7 @@ class buffer_control:  # noqa: N801
                     worker.terminate()
             for buffer in self.ringbuffers.values():
                 buffer.abort()
-            dismiss(self.process_list, _GRACE_S if limit is None else min(limit, _GRACE_S))
+            dismiss(self.process_list, *(() if limit is None else (limit, limit)))
             self._count_rest()
             for buffer in self.ringbuffers.values():
                 buffer.close()
@@ -299,11 +319,9 @@ class buffer_control:  # noqa: N801
 
     def _count_rest(self) -> None:
         self.counts = {name: buffer.statistics().frames_written for name, buffer in self.ringbuffers.items()}
-        for function in self.suite.functions:
-            for name, setup in self._sources.get(function.name, {}).items():
-                unread = self.ringbuffers[name].unread(setup)
-                if unread:
-                    self.left_behind[name, function.function] = unread
+        self.discarded = {name: buffer.events_discarded for name, buffer in self.ringbuffers.items()}
+        for group in self._groups:
+            self._count(group)
         for (name, function_name), number in self.left_behind.items():
             logger.warning("%s did not read %d events of %s", function_name, number, name)
 

@@ -2,23 +2,27 @@
 
 import contextlib
 import multiprocessing
+import pickle
 import signal
 import sys
+import time
 import types
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-import psutil
-
+from labdaq.compat.mimocorb.patience import wanted_s
 from labdaq.compat.mimocorb.suite import Function
-from labdaq.compat.mimocorb.worker import ENDED, FAILED, Task, run_worker
+from labdaq.compat.mimocorb.worker import ENDED, FAILED, SHUT, Task, run_worker
 
 __all__ = ["Worker", "dismiss", "wait_for_news"]
 
 _SPAWN = multiprocessing.get_context("spawn")
 _STARTING = "starting"
+_LEAVE_S = 60.0  # a process whose function has ended leaves by itself, however long it takes
+_GRACE_S = 5.0  # for a process whose function goes on although its buffers were taken away
+_KILL_S = 5.0
 
 
 class Worker:
@@ -30,21 +34,28 @@ class Worker:
         The function.
     task
         What its process does.
+    name
+        Of the function, for messages.
     """
 
-    def __init__(self, function: Function, task: Task) -> None:
+    def __init__(self, function: Function, task: Task, name: str) -> None:
         self.function = function
-        self.name = function.function
+        self.name = name
         self.state = _STARTING
+        self.shut: set[str] = set()
+        """Buffers to which it said that it will write no more."""
         self.reason = ""
         """Why it failed: a traceback, or how its process ended."""
+        self._is_given_up = False
         self._task: Task | None = task
         self._here, self._there = _SPAWN.Pipe(duplex=False)
         self._process: SpawnProcess | None = None
 
     def start(self) -> None:
         """Start the process."""
-        process = _SPAWN.Process(target=run_worker, args=(self._task, self._there), name=self.name, daemon=True)
+        process = _SPAWN.Process(
+            target=run_worker, args=(pickle.dumps(self._task), self._there), name=self.name, daemon=True
+        )
         with _uninterrupted(), _without_main():
             process.start()
             self._process = process
@@ -70,32 +81,43 @@ class Worker:
         is_dead = self._process is not None and not self._process.is_alive()
         with contextlib.suppress(EOFError, OSError):
             while not self.is_over and self._here.poll():
-                self.state, self.reason = self._here.recv()
+                word, text = self._here.recv()
+                if word == SHUT:
+                    self.shut.add(text)
+                else:
+                    self.state, self.reason = word, text
         if is_dead and not self.is_over:
             code = self.exitcode or 0
             self.state = FAILED if code else ENDED
             self.reason = f"its process was ended by signal {-code}" if code < 0 else f"its process ended with {code}"
 
-    def cpu_s(self) -> float:
-        """Processor time that its process has used, in seconds."""
-        try:
-            return sum(psutil.Process(self._process.pid).cpu_times()[:2]) if self._process else 0.0
-        except psutil.Error:
-            return 0.0
+    def writes_no_more(self, buffer: str) -> bool:
+        """Whether nothing will come from it into this buffer."""
+        return self.is_over or buffer in self.shut
+
+    def wanted_s(self) -> float:
+        """Processor time that its process has used, or stood in line for, in seconds."""
+        return wanted_s(self._process.pid) if self._process is not None and self._process.pid else 0.0
 
     def sentinels(self) -> list[Any]:
         """What to wait for, until there is something to look at."""
         return [] if self.is_over or self._process is None else [self._here, self._process.sentinel]
 
     def terminate(self, *, kill: bool = False) -> None:
-        """End the process by force."""
+        """Ask its function to leave at once, or end the process by force."""
         if self._process is not None and self._process.is_alive():
             (self._process.kill if kill else self._process.terminate)()
 
     def give_up(self) -> None:
-        """End a process that does not react; nobody calls that a failure."""
+        """Wait for it no longer, and have it leave; nobody calls that a failure."""
         self.terminate()
-        self.state, self.reason = ENDED, "it did not react, and was ended by force"
+        self.state, self.reason = ENDED, "it did not react, and was told to leave at once"
+        self._is_given_up = True
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether its function has ended by itself, so that its process will."""
+        return self.is_over and not self._is_given_up
 
     def join(self, timeout: float) -> None:
         """Wait for its process to end, for up to ``timeout`` seconds."""
@@ -114,17 +136,29 @@ def wait_for_news(workers: list[Worker], timeout: float) -> None:
     wait(sentinels, timeout)
 
 
-def dismiss(workers: list[Worker], grace: float) -> None:
-    """End all processes: those that do not end within ``grace`` seconds by force, and then by more of it."""
-    for seconds, by_force in ((grace, None), (0.3, False), (5.0, True)):
-        for worker in workers:
-            if by_force is not None:
-                worker.terminate(kill=by_force)
-        share = seconds / max(1, sum(worker.is_alive() for worker in workers))
-        for worker in workers:
-            worker.join(share)
+def dismiss(workers: list[Worker], grace: float = _GRACE_S, leave: float = _LEAVE_S) -> None:
+    """End all processes.
+
+    Those whose functions have ended leave by themselves, within ``leave`` seconds. The others have ``grace``
+    seconds to end; then they are asked to leave at once, and then killed.
+    """
+    _await_exits(workers, grace)
     for worker in workers:
+        worker.look()
+    _await_exits([worker for worker in workers if worker.is_leaving], leave)
+    for kill in (False, True):
+        for worker in workers:
+            worker.terminate(kill=kill)
+        _await_exits(workers, _KILL_S)
+    for worker in workers:
+        worker.look()
         worker.close()
+
+
+def _await_exits(workers: list[Worker], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ logger = logging.getLogger("labdaq.compat.mimocorb")
 
 
 class run_mimoDAQ:  # noqa: N801
-    """Take data with a suite of buffers and functions, set up by a YAML file of v1.
+    """Take data with a suite of buffers and functions, set up by a YAML file of v1 or of mimoCoRB2.
 
     A run ends after ``runtime`` seconds of taking data, after ``runevents`` events in the first buffer (exactly
     so many), when its source is exhausted, by a command, or with Ctrl-C. What was taken until then goes to its
@@ -54,6 +54,10 @@ class run_mimoDAQ:  # noqa: N801
         Buffers and workers, after :meth:`setup`.
     info : plot_bufferinfo
         The state of the run, for displays.
+    reason : str
+        Why the run ended.
+    is_aborted : bool
+        Whether data were left behind on purpose.
     """
 
     bc: buffer_control
@@ -74,6 +78,7 @@ class run_mimoDAQ:  # noqa: N801
         self.folder = new_run_folder(self.suite)
         self.directory_prefix = f"{self.folder}/"
         self.is_aborted = False
+        self.reason = "it was ended by a command"
         self._commands: list[str] = []
         self._shown_at = 0.0
         self._is_set_up = False
@@ -139,10 +144,13 @@ class run_mimoDAQ:  # noqa: N801
             reason = f"{bc.failures[0].name} failed"
         elif 0 < bc.runtime <= bc.active_s:
             reason = "the time of the run is over"
+        elif bc.has_enough:
+            reason = "there are as many events as were wanted"
         elif bc.is_exhausted:
-            reason = "the source has no more events, or as many as were wanted"
+            reason = "the source has no more events"
         else:
             return ""
+        self.reason = reason
         self._say(f"\n{reason}\n")
         return reason
 

@@ -13,9 +13,20 @@ from labdaq.native import mapping
 from labdaq.native.mapping import PAGE, Mapping
 from labdaq.ring.control import increase
 
-__all__ = ["DEADTIME_PPB", "LIMIT", "OBSERVERS_ACTIVE", "PAUSED", "READERS_ACTIVE", "WRITERS_ACTIVE", "Flag", "Flags"]
+__all__ = [
+    "DEADTIME_PPB",
+    "DISCARDED",
+    "HELD",
+    "LIMIT",
+    "OBSERVERS_ACTIVE",
+    "PAUSED",
+    "READERS_ACTIVE",
+    "WRITERS_ACTIVE",
+    "Flag",
+    "Flags",
+]
 
-WRITERS_ACTIVE, READERS_ACTIVE, OBSERVERS_ACTIVE, PAUSED, LIMIT, DEADTIME_PPB = range(6)
+WRITERS_ACTIVE, READERS_ACTIVE, OBSERVERS_ACTIVE, PAUSED, LIMIT, DEADTIME_PPB, HELD, DISCARDED = range(8)
 
 _POLL_S = 0.01
 

@@ -11,6 +11,8 @@ import numpy as np
 from labdaq.compat.mimocorb.buffer_access import Observer, Reader, Writer
 from labdaq.compat.mimocorb.flags import (
     DEADTIME_PPB,
+    DISCARDED,
+    HELD,
     LIMIT,
     OBSERVERS_ACTIVE,
     PAUSED,
@@ -119,6 +121,10 @@ class NewBuffer:
             "debug": self._debug,
         }
 
+    def events_read(self, setup_dict: dict[str, Any]) -> int:
+        """Events that a reader group has finished."""
+        return sum(one.frames for one in self.statistics().groups if one.name == setup_dict["group"])
+
     def dismiss(self, setup_dict: dict[str, Any]) -> None:
         """Writers wait for this reader group no longer: nobody will read it any more."""
         self._ring.group(setup_dict["group"]).close()
@@ -164,6 +170,15 @@ class NewBuffer:
     def resume(self) -> None:
         """Ask the sources again."""
         self.writers_paused.clear()
+
+    def hold(self, held: bool = True) -> None:
+        """Let sources of mimoCoRB2 wait, or go on: paused they would discard what they take."""
+        self._flags[HELD] = int(held)
+
+    @property
+    def events_discarded(self) -> int:
+        """Events of mimoCoRB2 that came while it was paused."""
+        return self._flags[DISCARDED]
 
     def set_ending(self) -> None:
         """Take no more events; what is there can be read."""

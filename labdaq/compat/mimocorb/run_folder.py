@@ -13,7 +13,7 @@ __all__ = ["new_run_folder"]
 def new_run_folder(suite: Suite, now: time.struct_time | None = None) -> Path:
     """Make the folder of a run: ``<output_directory>/<suite>_<date>_<time>``, and a number if there is one.
 
-    The name of the suite is that of its file, up to ``setup``.
+    The name of the suite is that of its file, up to ``setup``. For mimoCoRB2 it is ``run``, and the time has seconds.
 
     Raises
     ------
@@ -21,7 +21,9 @@ def new_run_folder(suite: Suite, now: time.struct_time | None = None) -> Path:
         When the system refuses.
     """
     stem, found, _ = suite.path.stem.partition("setup")
-    name = (stem if found else f"{stem}_") + time.strftime("%Y-%m-%d_%H%M", now or time.localtime())
+    beginning = "run_" if suite.shares_events else stem if found else f"{stem}_"
+    when = "%Y-%m-%d_%H-%M-%S" if suite.shares_events else "%Y-%m-%d_%H%M"
+    name = beginning + time.strftime(when, now or time.localtime())
     try:
         suite.output_directory.mkdir(mode=0o770, parents=True, exist_ok=True)
         folder = _made(suite.output_directory, name)

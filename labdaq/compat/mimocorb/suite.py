@@ -86,6 +86,15 @@ class Suite:
     """Whether the functions that read a buffer share its events (mimoCoRB2), or each sees all of them (v1)."""
 
     @property
+    def package(self) -> str:
+        """The package that its modules import: ``mimocorb`` or ``mimocorb2``."""
+        return "mimocorb2" if self.shares_events else "mimocorb"
+
+    def label(self, function: Function) -> str:
+        """What a function is called in messages: in v1 by its name in its module."""
+        return function.name if self.shares_events else function.function
+
+    @property
     def folder(self) -> Path:
         """Where the suite stands: all paths in it start here."""
         return self.path.parent

@@ -24,14 +24,18 @@ BUILT_IN = (
     "exporters.csv",
     "exporters.drain",
     "exporters.histogram",
-    "importers.picoscope.picoscope",
     "importers.redpitaya.waveform",
     "misc.copy",
     "observers.oscilloscope",
     "visualizers.csv",
     "visualizers.histogram",
 )
-"""Functions that mimoCoRB2 brings along."""
+"""Functions that mimoCoRB2 brings along; they are in :mod:`labdaq.compat.mimocorb2.functions`."""
+
+_ELSEWHERE = {
+    "importers.picoscope.picoscope": "labdaq.devices.PicoScope has these waveforms: use it in an Importer of yours",
+}
+"""Functions that mimoCoRB2 brings along, and what there is instead."""
 
 _ROLES = {"sources": "read", "sinks": "write", "observes": "observe"}
 
@@ -88,6 +92,8 @@ def _worker(  # noqa: PLR0917
 ) -> Function:
     section.check_keys(["file", "function", "config", "number_of_processes", *_ROLES])
     file, function = section.take("file", str, None), section.take("function", str)
+    if file is None and function in _ELSEWHERE:
+        raise section.error("function", _ELSEWHERE[function])
     if file is None and function not in BUILT_IN:
         raise section.error("function", f"without a file this is one of mimoCoRB2{nearest(function, BUILT_IN)}")
     assign = []

@@ -1,0 +1,19 @@
+"""Displays of what the exporters save. No window is opened: look at the run with labdaq's own."""
+
+import math
+
+from labdaq.compat.mimocorb2.functions.observers import wait_while_alive
+from labdaq.compat.mimocorb2.mimo_worker import BufferIO
+from labdaq.compat.mimocorb2.worker_templates import IsAlive
+
+__all__ = ["csv", "histogram"]
+
+
+def csv(buffer_io: BufferIO) -> None:
+    """Wait for the end of the buffer that `exporters.csv` saves."""
+    wait_while_alive(IsAlive(buffer_io), math.inf)
+
+
+def histogram(buffer_io: BufferIO) -> None:
+    """Wait for the end of the buffer that `exporters.histogram` counts."""
+    wait_while_alive(IsAlive(buffer_io), math.inf)
