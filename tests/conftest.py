@@ -14,6 +14,9 @@ from labdaq.testing import no_leaks
 
 __all__ = ["no_leaks"]
 
+# A script for another Python, which has the peer.
+collect_ignore = ["benchmarks/mimocorb_suite.py"]
+
 settings.register_profile("labdaq", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("labdaq")
 

@@ -16,7 +16,7 @@ from labdaq.pipeline.declared import DeclaredRing, Tap
 from labdaq.pipeline.nodes import Node, check_wiring
 from labdaq.pipeline.recording.record import Record, new_record
 from labdaq.pipeline.running.attached import AttachedRun, attach
-from labdaq.pipeline.running.detached import start_detached
+from labdaq.pipeline.running.detached import start_detached, write_attach_file
 from labdaq.pipeline.running.limits import Limits
 from labdaq.pipeline.running.result import RunResult
 from labdaq.pipeline.running.run import Run
@@ -24,6 +24,7 @@ from labdaq.pipeline.running.states import Command, RunState
 from labdaq.pipeline.running.waiting import wait_for
 from labdaq.pipeline.sinks.files import as_sink
 from labdaq.pipeline.workers.calls import name_of
+from labdaq.pipeline.workers.intake import source_worker
 from labdaq.ring.layout import checked_dtype
 from labdaq.roles import Parameter, parameters_of
 
@@ -77,7 +78,8 @@ class Pipeline:
         self.last: RunResult | None = None
         self._store = store
         self._run: Run | None = None
-        self.is_detached = False
+        self._away: AttachedRun | None = None
+        self.is_shared = False
         """Whether other processes look at its rings."""
         self._nrun = 0
 
@@ -170,6 +172,7 @@ class Pipeline:
         object
             The source.
         """
+        source_worker(source)  # raises when it is none
         if when_paused not in {None, "hold", "discard"} or when_full not in {"discard", "wait"}:
             raise LayoutError(
                 f"{when_paused=}, {when_full=}: when paused 'hold' or 'discard', when full 'discard' or 'wait'"
@@ -224,6 +227,8 @@ class Pipeline:
         callable
             The function.
         """
+        if not callable(function):
+            raise LayoutError(f"{function!r:.60} is no filter: it must be a function of an event, or f(data, out)")
         self._add(
             "filter",
             name,
@@ -360,8 +365,9 @@ class Pipeline:
     @property
     def state(self) -> RunState:
         """What it is doing."""
-        if self._run is not None:
-            return self._run.state
+        on = self._on() or self._run
+        if on is not None:
+            return on.state
         return RunState.IDLE if self.last is None else self.last.state
 
     @property
@@ -370,7 +376,7 @@ class Pipeline:
         return None if self._run is None or self._run.is_over else self._run
 
     def _check_idle(self, what: str) -> None:
-        if self._run is not None and not self._run.is_over:
+        if self._on() is not None:
             raise StateError(f"{what} between two runs only: stop this one first")
 
     def start(
@@ -412,8 +418,8 @@ class Pipeline:
         ResourceError
             Not enough memory, disk or processes.
         """
-        if self._run is not None and not self._run.is_over:
-            raise BusyError(f"run {self._run.number} of {self.name!r} is on: stop it first")
+        if (on := self._on()) is not None:
+            raise BusyError(f"run {on.number} of {self.name!r} is on, or about to end: stop it, and wait for its end")
         check_wiring(self.nodes.values(), self.rings.values())
         if detached:
             return self._start_detached(locals())
@@ -424,10 +430,13 @@ class Pipeline:
         self._nrun += 1
         record = new_record(self.name, self._nrun, self._store, nodes, comment)
         try:
-            run = Run(self.name, nodes, used, limits, record, is_shared=self.is_detached)
+            run = Run(self.name, nodes, used, limits, record, is_shared=self.is_shared)
             self._connect_parameters(run)
+            run.on_over.append(self._disconnect_parameters)
             self._run = run
             run.start()
+            if self.is_shared:
+                write_attach_file(run)
         except BaseException as error:
             self._give_up_start(error, record)
             raise
@@ -448,11 +457,21 @@ class Pipeline:
         if self._store is None:
             raise LayoutError("a detached run is found by its folder: give the pipeline a store")
         wanted = ("events", "seconds", "drain_timeout_s", "min_free_nbytes", "comment")
-        return attach(start_detached(self, {name: settings[name] for name in wanted}))
+        self._away = attach(start_detached(self, {name: settings[name] for name in wanted}))
+        return self._away
+
+    def _on(self) -> Run | AttachedRun | None:
+        """The run that goes on, here or in a process of its own."""
+        if self._run is not None and not self._run.is_over:
+            return self._run
+        if self._away is not None and self._away.is_over:
+            self._away.close()
+            self._away = None
+        return self._away
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to another process: what is wired, and no run."""
-        return {**self.__dict__, "_run": None}
+        return {**self.__dict__, "_run": None, "_away": None}
 
     def _connect_parameters(self, run: Run) -> None:
         for node in self.nodes.values():
@@ -480,9 +499,10 @@ class Pipeline:
         self._command(Command.ABORT)
 
     def _command(self, command: Command) -> None:
-        if self._run is None:
+        on = self._on() or self._run
+        if on is None:
             raise StateError(f"{command.value} is not possible: nothing runs; start a run first")
-        self._run.command(command)
+        on.command(command)
 
     def wait(self, timeout: float | None = None) -> RunResult:
         """Wait for the end of the run; Ctrl-C stops it, and a second one aborts it.
@@ -494,15 +514,19 @@ class Pipeline:
         WaitTimeoutError
             It goes on after ``timeout`` seconds.
         """
+        if isinstance(on := self._on(), AttachedRun):
+            raise StateError(f"run {on.number} has a process of its own: wait with what start() gave")
         if self._run is None:
             raise StateError("nothing was started: call start() or run()")
-        result = wait_for(self._run, timeout)
-        self._disconnect_parameters()
-        self.last = result
-        return result
+        self.last = wait_for(self._run, timeout)
+        return self.last
 
     def run(self, events: int | None = None, seconds: float | None = None, **settings: Any) -> RunResult:
         """Do a whole run and wait for its end; Ctrl-C drains, a second one aborts. See :meth:`start`."""
+        if settings.get("detached"):
+            raise LayoutError(
+                "a detached run is not waited for here: start(detached=True), and wait() of what it gives"
+            )
         self.start(events, seconds, **settings)
         return self.wait()
 
@@ -518,7 +542,11 @@ class Pipeline:
     async def run_async(self, events: int | None = None, seconds: float | None = None, **settings: Any) -> RunResult:
         """As `run`, while the event loop goes on: ``await daq.run_async(events=1000)`` in a notebook cell."""
         self.start(events, seconds, **settings)
-        return await self.finished()
+        try:
+            return await self.finished()
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            self.stop()
+            raise
 
     # ----------------------------------------------------------------------------------------- end
 

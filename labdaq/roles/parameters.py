@@ -1,7 +1,10 @@
 """Settings that may be changed while data are taken."""
 
 import math
+import threading
 from collections.abc import Callable
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
 from labdaq.errors import LayoutError
@@ -68,13 +71,14 @@ class Parameter:
         self.default = value
         self._kind: type = type(value)
         self._value: Any = self.checked(value)
+        self._mine = threading.local()
         self.on_change: Callable[[Any], None] | None = None
         """Called with a checked value instead of setting it: a running pipeline puts itself here."""
 
     @property
     def value(self) -> Any:
-        """What it is now."""
-        return self._value
+        """What it is now; in a worker, what it was when its event began."""
+        return getattr(self._mine, "value", self._value)
 
     def set(self, value: Any) -> None:
         """Change it, now, or at the border of the next event while a pipeline runs."""
@@ -83,10 +87,27 @@ class Parameter:
             self.on_change(wanted)
         else:
             self._value = wanted
+            self._mine = threading.local()
 
     def apply(self, value: Any) -> None:
-        """Set it at once, as a worker does between two events."""
-        self._value = self.checked(value)
+        """Set it at once, as a worker does between two events: threads that work with it keep their own value."""
+        self._value = self._mine.value = self.checked(value)
+
+    def hold(self) -> None:
+        """In this thread it stays as it is, until `apply` is called here."""
+        self._mine.value = self._value
+
+    def release(self) -> None:
+        """In this thread it is again what it is everywhere."""
+        self._mine = threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Who waits for changes stays here: a run, which tells them to the process.
+        return {**self.__dict__, "_mine": None, "on_change": None, "_value": self.value}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._mine = threading.local()
 
     def checked(self, value: Any) -> Any:
         """The value in the type of the parameter.
@@ -127,7 +148,7 @@ class Parameter:
         return f"between {self._text(self.low)} and {self._text(self.high)}"
 
     def __repr__(self) -> str:
-        return f"<parameter {self.name or self.label or '?'} = {self._text(self._value)}>"
+        return f"<parameter {self.name or self.label or '?'} = {self._text(self.value)}>"
 
     # ------------------------------------------------------------------- as an attribute of a class
 
@@ -153,48 +174,62 @@ class Parameter:
     # ------------------------------------------------------------------------------- as its value
 
     def __float__(self) -> float:
-        return float(self._value)
+        return float(self.value)
 
     def __int__(self) -> int:
-        return int(self._value)
+        return int(self.value)
 
     def __bool__(self) -> bool:
-        return bool(self._value)
+        return bool(self.value)
+
+    # NumPy leaves the arithmetic with arrays to the operators below.
+    __array_ufunc__ = None
+
+    def __eq__(self, other: object) -> Any:
+        return self.value == _value(other)
+
+    __hash__ = object.__hash__
 
     def __lt__(self, other: Any) -> Any:
-        return self._value < _value(other)
+        return self.value < _value(other)
 
     def __le__(self, other: Any) -> Any:
-        return self._value <= _value(other)
+        return self.value <= _value(other)
 
     def __gt__(self, other: Any) -> Any:
-        return self._value > _value(other)
+        return self.value > _value(other)
 
     def __ge__(self, other: Any) -> Any:
-        return self._value >= _value(other)
+        return self.value >= _value(other)
 
     def __add__(self, other: Any) -> Any:
-        return self._value + _value(other)
+        return self.value + _value(other)
 
     def __sub__(self, other: Any) -> Any:
-        return self._value - _value(other)
+        return self.value - _value(other)
 
     def __mul__(self, other: Any) -> Any:
-        return self._value * _value(other)
+        return self.value * _value(other)
 
     def __truediv__(self, other: Any) -> Any:
-        return self._value / _value(other)
+        return self.value / _value(other)
 
     __radd__, __rmul__ = __add__, __mul__
 
     def __rsub__(self, other: Any) -> Any:
-        return other - self._value
+        return other - self.value
 
     def __rtruediv__(self, other: Any) -> Any:
-        return other / self._value
+        return other / self.value
+
+    def __pow__(self, other: Any) -> Any:
+        return self.value ** _value(other)
+
+    def __abs__(self) -> Any:
+        return abs(self.value)
 
     def __neg__(self) -> Any:
-        return -self._value
+        return -self.value
 
 
 def _value(other: Any) -> Any:
@@ -204,7 +239,8 @@ def _value(other: Any) -> Any:
 def parameters_of(worker: Any) -> dict[str, Parameter]:
     """The parameters of a source, filter or sink by name.
 
-    They are attributes of its class or of itself, or, of a function, in its global names and closure.
+    They are attributes of its class or of itself, or, of a function, in its global names and closure, and in those
+    of the functions which it names.
 
     Examples
     --------
@@ -219,16 +255,29 @@ def parameters_of(worker: Any) -> dict[str, Parameter]:
         declared = {name: one for name, one in vars(kind).items() if isinstance(one, Parameter)}
         found |= {name: one.of(worker) for name, one in declared.items()}
     found |= {name: one for name, one in getattr(worker, "__dict__", {}).items() if isinstance(one, Parameter)}
-    function = getattr(worker, "__wrapped__", worker)
-    code = getattr(function, "__code__", None)
-    if code is not None:
-        names = {name: function.__globals__.get(name) for name in code.co_names}
-        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            try:
-                names[name] = cell.cell_contents
-            except ValueError:  # not assigned yet
-                continue
-        found |= {name: one for name, one in names.items() if isinstance(one, Parameter)}
+    found |= _named_in(worker, set())
     for name, one in found.items():
         one.name = one.name or name
+    return found
+
+
+def _named_in(function: Any, seen: set[int]) -> dict[str, Parameter]:
+    """Parameters among the global names and in the closure of a function, and of the functions that it names."""
+    function = getattr(function, "func", function)  # of a partial
+    function = getattr(function, "__func__", function)  # of a method
+    function = getattr(function, "__wrapped__", function)
+    code = getattr(function, "__code__", None)
+    if code is None or id(function) in seen:
+        return {}
+    seen.add(id(function))
+    names = {name: function.__globals__.get(name) for name in code.co_names}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            names[name] = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+    found = {name: one for name, one in names.items() if isinstance(one, Parameter)}
+    for one in names.values():
+        if isinstance(one, FunctionType | MethodType | partial):
+            found = {**_named_in(one, seen), **found}
     return found

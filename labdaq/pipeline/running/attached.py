@@ -22,7 +22,7 @@ _PATIENCE_S = 5.0
 
 
 def attach(folder: str | os.PathLike[str]) -> "AttachedRun":
-    """A run that goes on in another process, by its folder.
+    """A run that goes on in another process, by its folder: one that was detached, or of ``labdaq run``.
 
     Raises
     ------
@@ -125,6 +125,18 @@ class AttachedRun:
         return self.ring(name).observer(latest=latest, label="attached")
 
     # ---------------------------------------------------------------------------------- control
+
+    def command(self, command: Command) -> None:
+        """Ask for something, and wait until it is heard.
+
+        Raises
+        ------
+        StateError
+            Not in this state, or it is over.
+        WaitTimeoutError
+            Nobody heard.
+        """
+        self._ask(command)
 
     def pause(self) -> None:
         """Hold the intake."""

@@ -10,12 +10,14 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from labdaq.errors import BusyError, DataError, LabdaqError, LayoutError, ResourceError
+from labdaq import errors
+from labdaq.errors import LabdaqError, LayoutError, ResourceError
 from labdaq.native.process import this_process
 from labdaq.pipeline.running.states import Command
 
@@ -29,9 +31,6 @@ ATTACH_FILE = "attach.json"
 _PROGRAM = "from labdaq.pipeline.running.detached import main; main()"
 _LAST_THREADS_S = 5.0
 _children: list[subprocess.Popen[bytes]] = []
-_ERRORS: dict[str, type[LabdaqError]] = {
-    kind.__name__: kind for kind in (BusyError, DataError, LayoutError, ResourceError)
-}
 
 
 def start_detached(pipeline: "Pipeline", settings: dict[str, Any]) -> Path:
@@ -64,7 +63,7 @@ def start_detached(pipeline: "Pipeline", settings: dict[str, Any]) -> Path:
         return Path(told["folder"])
     process.wait()
     bury()
-    kind = _ERRORS.get(told.get("error", ""), ResourceError)
+    kind = getattr(errors, told.get("error", ""), ResourceError)
     raise kind(told.get("text", "the process of the run ended before it told how it began"))
 
 
@@ -94,14 +93,16 @@ def _handed_over(process: "subprocess.Popen[bytes]", payload: bytes) -> dict[str
 
 def main() -> None:
     """Run a pipeline: what the process executes."""
-    pipeline, settings = cloudpickle.loads(sys.stdin.buffer.read())
-    pipeline.is_detached = True
     try:
+        pipeline, settings = cloudpickle.loads(sys.stdin.buffer.read())
+        pipeline.is_shared = True
         run = pipeline.start(**settings)
-        write_attach_file(run)
         signal.signal(signal.SIGTERM, lambda *_: run.command(Command.STOP, "asked to by the system"))
     except LabdaqError as error:
         _tell({"error": type(error).__name__, "text": str(error)})
+        return
+    except Exception as error:  # noqa: BLE001 - whatever unpickling and the user's code raise
+        _tell({"error": type(error).__name__, "text": "".join(traceback.format_exception(error))})
         return
     _tell({"folder": str(run.folder)})
     pipeline.wait()

@@ -31,7 +31,10 @@ class Limits:
 
     def missing_nbytes(self, folder: Path) -> int:
         """How many bytes too few are free on the disk of a folder; 0 when there are enough."""
-        return max(0, self.min_free_nbytes - shutil.disk_usage(folder).free)
+        try:
+            return max(0, self.min_free_nbytes - shutil.disk_usage(folder).free)
+        except OSError:  # the folder is gone, or its disk
+            return self.min_free_nbytes
 
     def check_disk(self, folder: Path) -> None:
         """Raise ResourceError when a run cannot begin in this folder."""

@@ -6,8 +6,6 @@ because this process died, it ends within a second or two, and its source goes i
 """
 
 import contextlib
-import copyreg
-import io
 import os
 import secrets
 import subprocess
@@ -28,24 +26,17 @@ from labdaq.pipeline.workers.choosing import new_worker
 from labdaq.pipeline.workers.plan import WorkerPlan
 from labdaq.pipeline.workers.worker import Report, Worker
 from labdaq.ring.warming import warm
-from labdaq.roles import Parameter
 
 __all__ = ["ProcessHost"]
 
 _KEY_VARIABLE = "LABDAQ_WORKER_KEY"
 # Ctrl-C at a terminal goes to all its processes: what it means for the run is decided in the first one.
-_PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from labdaq.pipeline.running.processes import main; main()"
+_PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "from labdaq.pipeline.running.processes import main; main()"
+)
 _SAFE_S = 1.0
 """So long a worker may take to end, its source in a safe state, when nobody wants its work any more."""
-
-
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Who waits for changes of a parameter stays here: the run, which tells them to the process."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        if type(obj) is Parameter:
-            return copyreg.__newobj__, (Parameter,), {**vars(obj), "on_change": None}  # type: ignore[attr-defined]
-        return super().reducer_override(obj)
 
 
 class ProcessHost:
@@ -57,9 +48,7 @@ class ProcessHost:
         self.plan = plan
         self._board, self._report = board, report
         try:
-            payload = io.BytesIO()
-            _Pickler(payload).dump((plan, str(board.path)))
-            self._payload = payload.getvalue()
+            self._payload = cloudpickle.dumps((plan, str(board.path)))
         except LabdaqError:
             raise
         except Exception as error:  # pickling raises whatever the object raises
@@ -80,7 +69,10 @@ class ProcessHost:
             The system has no room for another process.
         """
         key = secrets.token_bytes(32)
-        self._listener = Listener(authkey=key)
+        try:
+            self._listener = Listener(authkey=key)
+        except OSError as error:
+            raise ResourceError.of(error, f"making a connection for {self.plan.who}") from error
         arguments = [sys.executable, "-c", _PROGRAM, str(self._listener.address)]
         paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         environment = {**os.environ, _KEY_VARIABLE: key.hex(), "PYTHONPATH": paths}

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -84,6 +84,8 @@ class Run:
         self._wanted: dict[tuple[str, str], Any] = {}
         self.undelivered: Counter[str] = Counter()
         self.result: RunResult | None = None
+        self.on_over: list[Callable[[], None]] = []
+        """Called when it is over, by its supervisor."""
         self.deadline: float | None = None
         limits.check_disk(self.folder)
         is_shared = is_shared or any(node.run_in == "processes" for node in nodes)
@@ -186,7 +188,8 @@ class Run:
             self.board.words[b.STATE] = int(new)
             self._count_pause(old, new)
             if new in {RunState.DRAINING, RunState.FAILED}:
-                self.reason = f"{self.reason}; {reason}" if self.reason else reason
+                if reason:
+                    self.reason = f"{self.reason}; {reason}" if self.reason else reason
                 self._end_intake()
             if new == RunState.DRAINING:
                 self.deadline = time.monotonic() + self.limits.drain_timeout_s
@@ -216,10 +219,15 @@ class Run:
         self.board.words[b.IS_TAKING] = 0
         self.board.words[b.ENDED_NS] = time.monotonic_ns()
         for member in self.crew.sources:
-            try:
-                member.host.interrupt()
-            except Exception as error:  # noqa: BLE001 - the user's code; the source is ended otherwise
-                self.record.log("warning", f"{member.plan.who}: interrupt() raised {type(error).__name__}: {error}")
+            # It is the user's code, and may take its time: nobody waits for it.
+            name = f"interrupt {member.plan.name}"
+            threading.Thread(target=self._interrupt, args=(member,), name=name, daemon=True).start()
+
+    def _interrupt(self, member: Member) -> None:
+        try:
+            member.host.interrupt()
+        except Exception as error:  # noqa: BLE001 - the user's code; the source is ended otherwise
+            self.record.log("warning", f"{member.plan.who}: interrupt() raised {type(error).__name__}: {error}")
 
     def end_rings(self) -> None:
         """Nothing will be written any more."""
@@ -329,8 +337,18 @@ class Run:
             self._close_books()
             self._end_record()
         finally:
+            self._leave_to_the_stuck()
             self.board.close()
+            for then in self.on_over:
+                then()
             self._over.set()
+
+    def _leave_to_the_stuck(self) -> None:
+        """A thread that did not return may still write where it was: its rings get new memory for the next run."""
+        for member in self.crew.everyone:
+            if member.plan.name in self.stuck:
+                for declared in (*member.node.reads, *member.node.writes, *member.node.observes):
+                    declared.close()
 
     def _end_record(self) -> None:
         try:

@@ -23,6 +23,9 @@ class RunState(IntEnum):
     FAILED = 5
     """It ended otherwise than it should; the result says why, and the balance still closes."""
 
+    def __str__(self) -> str:
+        return self.name.lower()
+
     @property
     def is_over(self) -> bool:
         """Whether nothing will happen any more."""

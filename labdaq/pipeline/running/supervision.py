@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Supervisor"]
 
 _LOOK_S = 0.05
+_MOST_MESSAGES = 100
 INTAKE_S = 0.7
 """So long sources may take to notice that they are to stop; then they are ended."""
 _DISK_S = 1.0
@@ -46,7 +47,7 @@ class Supervisor:
                 self._look()
                 with contextlib.suppress(queue.Empty):
                     self._hear(*run.messages.get(timeout=_LOOK_S))
-                    while True:
+                    for _ in range(_MOST_MESSAGES):  # then it is time to look again
                         self._hear(*run.messages.get_nowait())
         except Exception as error:  # noqa: BLE001 - a defect here must not leave workers running
             run.note_error(f"the supervisor failed: {type(error).__name__}: {error}")
@@ -196,7 +197,10 @@ class Supervisor:
             if not any(declared in n.writes and n.name in self._waiting for n in run.nodes):
                 run.rings[declared].end()
         if not self._waiting and run.state == RunState.DRAINING:
-            run.command(Command.EMPTY)
+            if run.failure:
+                run.fail("" if run.failure in run.reason else run.failure)
+            else:
+                run.command(Command.EMPTY, "")
 
     def _is_fed(self) -> bool:
         """Whether any source goes on."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labdaq.errors import LayoutError
+from labdaq.errors import LayoutError, ResourceError
 from labdaq.files import CsvFile, Hdf5File, ParquetFile, ParquetTarFile, ZarrFile
 from labdaq.pipeline.declared import DeclaredRing
 from labdaq.store import NumericStreamEncoder
@@ -95,7 +95,7 @@ class TableSink:
 
     def open(self, folder: Path) -> None:
         """Begin a file in the folder of a run."""
-        self._file = self._template.at(folder / self._template.path)
+        self._file = self._template.at(_placed(folder, self._template.path))
         self._file.write(np.empty(0, self._dtype))
 
     def write(self, events: Any) -> None:
@@ -132,7 +132,7 @@ class ArchiveSink:
 
     def open(self, folder: Path) -> None:
         """Begin an archive in the folder of a run."""
-        self._file = self._template.at(folder / self._template.path)
+        self._file = self._template.at(_placed(folder, self._template.path))
 
     def write(self, events: Any) -> None:
         """Append a batch of events."""
@@ -156,7 +156,7 @@ class DatasetSink:
 
     def open(self, folder: Path) -> None:
         """Begin a file in the folder of a run."""
-        self._file = self._kind(folder / self._path)
+        self._file = self._kind(_placed(folder, self._path))
         self._file.entry(self._ring.name)
         for name, kind in (*_METADATA, *_fields_of(self._ring)):
             dtype = np.dtype(kind)
@@ -204,6 +204,16 @@ class StoreSink:
                 stream.send(np.array(planes[name]))
             else:
                 stream.send(np.array(data if data.dtype.names is None else data[name]))
+
+
+def _placed(folder: Path, path: Path) -> Path:
+    """Where a file of a run goes; the folders on the way are made."""
+    place = folder / path
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError.of(error, "making the folder", place.parent) from error
+    return place
 
 
 def _fields_of(ring: DeclaredRing) -> list[tuple[str, npt.DTypeLike]]:

@@ -1,5 +1,6 @@
 """Sources: how their events come into a ring, whichever form they have."""
 
+import operator
 import threading
 import time
 from abc import abstractmethod
@@ -18,10 +19,8 @@ from labdaq.pipeline.workers.worker import Worker
 __all__ = ["SourceWorker", "source_worker"]
 
 _SLICE_S = 0.05
-_GRACE_S = 0.5
 _BATCH_NBYTES = 1 << 22
-_TRACES = {TRACE: 0}
-_FAILED = object()
+_FAILED, _OVER = object(), object()
 
 
 def source_worker(work: Any) -> "type[SourceWorker]":
@@ -36,7 +35,7 @@ def source_worker(work: Any) -> "type[SourceWorker]":
         return BatchIntake
     if hasattr(work, "acquire"):
         return AcquireIntake
-    if hasattr(work, "start") and hasattr(work, "stop"):
+    if callable(getattr(work, "start", None)) and callable(getattr(work, "stop", None)):  # a range has numbers there
         return PushIntake
     if hasattr(work, "__iter__") or callable(work):
         return IteratorIntake
@@ -76,8 +75,14 @@ class SourceWorker(Worker):
             self.note_error(error)
 
     def _note_losses(self) -> None:
-        if hasattr(self.source, "losses"):
-            self.report("losses", dict(self.source.losses()))
+        if not hasattr(self.source, "losses"):
+            return
+        try:
+            losses = {str(reason): operator.index(count) for reason, count in dict(self.source.losses()).items()}
+        except Exception as error:  # noqa: BLE001 - whatever the source raises
+            self.note_error(LayoutError(f"{self.plan.who}: losses() gives no mapping of reasons to numbers: {error!r}"))
+        else:
+            self.report("losses", losses)
 
     @abstractmethod
     def take_all(self) -> None:
@@ -110,6 +115,7 @@ class SourceWorker(Worker):
     def count(self, written: int) -> None:
         """Count events that are in the ring."""
         self.row.words[self.row.base + b.W_WRITTEN] += written
+        self.row.words[self.row.base + b.W_TOTALS + b.ACCEPTED] += written
         self.row.words[self.row.base + b.W_WAITED_NS] = self.writer.waited_ns
 
     def asked(self, ask: Any, events: Any) -> Any:
@@ -137,19 +143,38 @@ class SourceWorker(Worker):
                 if not self.is_taking:
                     return None
 
-    def put(self, record: Any, known: dict[str, Any]) -> bool:
-        """Write an event that is there already; False when there was no room for it before the end."""
-        until = None
-        while True:
-            try:
-                self.writer.put(record, planes=_TRACES, timeout=_SLICE_S, **known)
-            except WaitTimeoutError:
-                if not self.is_taking:
-                    until = until or time.monotonic() + _GRACE_S
-                    if time.monotonic() > until:
-                        return False
-            else:
-                return True
+    def put(self, record: Any, known: Mapping[str, Any], *, waits: bool = True) -> bool:
+        """Write an event that is there already, when there is room and it is wanted; whether it was.
+
+        Its number is taken when there is room for it: so no number is taken in vain.
+
+        Raises
+        ------
+        LayoutError
+            It does not fit; nothing was written.
+        """
+        record = self.writer.conformed(record)
+        event = self.reserve(None) if waits else self._reserved_at_once()
+        if event is None:
+            return False
+        with event:
+            number, wanted = self.board.take()
+            if not wanted:  # another source was quicker
+                event.void()
+                return False
+            event.data[...] = record
+            event.counter = known.get("counter", number)
+            event.timestamp_ns, event.deadtime = known.get("timestamp_ns"), known.get("deadtime")
+            event.set_plane(TRACE, 0)
+        self.count(1)
+        return True
+
+    def _reserved_at_once(self) -> Any:
+        try:
+            return self.writer.reserve(timeout=0)
+        except WaitTimeoutError:
+            self.row.put(b.W_REFUSED, self.row.get(b.W_REFUSED) + 1)
+            return None
 
 
 class AcquireIntake(SourceWorker):
@@ -263,40 +288,28 @@ class IteratorIntake(SourceWorker):
 
     def _take_from(self, events: Iterator[Any]) -> None:
         while self.may_take():
-            record, known = _split(next(events, None))
-            if record is None:
+            item = next(events, _OVER)
+            if item is _OVER:
                 return
             if self.discards:
                 self.discard()
             else:
-                self._keep(record, known)
+                self._keep(item)
 
-    def _keep(self, record: Any, known: dict[str, Any]) -> None:
+    def _keep(self, item: Any) -> None:
         try:
+            record, known = _split(item)
             done = self._gatherer.put(record, known)
+            if done is None:
+                done = self.put(record, known)
         except LayoutError as error:
             self.note_error(error)
             done = False
-        if done is None:
-            self._keep_alone(record, known)
-        elif not done:
+        if not done:
             self.discard()
 
-    def _keep_alone(self, record: Any, known: dict[str, Any]) -> None:
-        number, wanted = self.board.take()
-        if wanted and self._is_kept(record, {"counter": number, **known}):
-            self.count(1)
-            return
-        if wanted:
-            self.board.give_back(number, 1)
-        self.discard()
 
-    def _is_kept(self, record: Any, known: dict[str, Any]) -> bool:
-        try:
-            return self.put(record, known)
-        except LayoutError as error:
-            self.note_error(error)
-            return False
+_KNOWN = ("counter", "timestamp_ns", "deadtime")
 
 
 def _split(item: Any) -> tuple[Any, dict[str, Any]]:
@@ -305,7 +318,10 @@ def _split(item: Any) -> tuple[Any, dict[str, Any]]:
         return item, {}
     record, known = item
     if isinstance(known, Mapping):
-        return record, {str(name): value for name, value in known.items() if value is not None}
+        unknown = sorted(set(known) - set(_KNOWN))
+        if unknown:
+            raise LayoutError(f"a record comes with {', '.join(map(str, unknown))}: known are {', '.join(_KNOWN)}")
+        return record, {name: value for name, value in known.items() if value is not None}
     if known is None or isinstance(known, int | np.integer):
         return record, {} if known is None else {"timestamp_ns": int(known)}
     return item, {}
@@ -347,26 +363,14 @@ class PushIntake(SourceWorker):
             if self.is_paused:
                 self.discard()
                 return True
-            number, wanted = self.board.take()
-            known = {"timestamp_ns": timestamp_ns, "deadtime": deadtime}
-            known["counter"] = number if counter is None else counter
-            if wanted and self._is_kept(record, known):
-                self.count(1)
-            else:
-                if wanted:
-                    self.board.give_back(number, 1)
+            known = {"counter": counter, "timestamp_ns": timestamp_ns, "deadtime": deadtime}
+            if not self._is_kept(record, {name: value for name, value in known.items() if value is not None}):
                 self.discard()
             return self._is_wanting
 
-    def _is_kept(self, record: Any, known: dict[str, Any]) -> bool:
+    def _is_kept(self, record: Any, known: Mapping[str, Any]) -> bool:
         try:
-            if self._waits:
-                return self.put(record, known)
-            self.writer.put(record, planes=_TRACES, timeout=0, **known)
-        except WaitTimeoutError:
-            self.row.put(b.W_REFUSED, self.row.get(b.W_REFUSED) + 1)
-            return False
+            return self.put(record, known, waits=self._waits)
         except LayoutError as error:
             self.note_error(error)
             return False
-        return True

@@ -61,8 +61,9 @@ class TaskContext:
 
     @property
     def is_taking(self) -> bool:
-        """Whether more events may come in: a task that is a source ends when they may not."""
-        return self._worker.is_taking
+        """Whether more events may come in, or may yet: a task that is a source ends when they may not."""
+        words = self._worker.board.words
+        return not (words[b.ENDED_NS] or words[b.IS_ABORTED])
 
     @property
     def is_paused(self) -> bool:

@@ -65,6 +65,8 @@ class Worker(ABC):
         """Work until there is nothing more to do. Nothing is raised: the board and the reports tell."""
         self.row.put(b.W_PID, os.getpid())
         state = b.BROKEN
+        for parameter in parameters_of(self.plan.work).values():
+            parameter.hold()
         try:
             self.body()
             state = b.DONE

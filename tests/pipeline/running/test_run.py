@@ -94,7 +94,7 @@ def test_one_run_at_a_time_and_what_is_wired_wrong_does_not_start():
         with pytest.raises(ResourceError, match="MiB are missing on the disk"):
             daq.start(min_free_nbytes=1 << 60)
         daq.start()
-        with pytest.raises(BusyError, match="is on: stop it first"):
+        with pytest.raises(BusyError, match="is on, or about to end: stop it"):
             daq.start()
         with pytest.raises(StateError, match="between two runs only"):
             daq.ring("more", "f8")

@@ -220,8 +220,6 @@ def test_a_pause_holds_the_source_or_discards_and_counts(source, when_paused):
 def test_what_is_no_source_is_refused():
     with Pipeline("none", store=None) as daq:
         raw = daq.ring("raw", "f8", (4,))
-        daq.source(3.5, raw)
-        daq.drain(raw)
         with pytest.raises(LayoutError, match=r"3.5 is no source: it needs acquire"):
-            daq.run()
+            daq.source(3.5, raw)
         assert daq.state == RunState.IDLE
