@@ -9,7 +9,9 @@ The house, from the ground up; imports go down only:
 - `roles`    who can be what in a pipeline: sources, filters, sinks, parameters, triggers
 - `store`    scans that are kept: found again, and followed while they grow
 - `sim`      simulated instruments, seeded       - `devices`  real ones
-- `pipeline` rings and workers, wired and run    - `demos`  whole experiments, from data to result
+- `packet`   packets of telescopes: captured, read, written    - `stream`   live samples between machines
+- `pipeline` rings and workers, wired and run    - `widgets`  control panel and live plots of a notebook
+- `demos`    whole experiments, from data to result
 - `testing`  the contract tests and leak checks that labdaq runs on itself, for your own plug-ins
 - `cli`      the command `labdaq`
 """
@@ -18,35 +20,63 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labdaq import devices, errors, files, kernels, pipeline, ring, roles, sim, store, testing
+    from labdaq import (
+        devices,
+        errors,
+        files,
+        kernels,
+        packet,
+        pipeline,
+        ring,
+        roles,
+        sim,
+        store,
+        stream,
+        testing,
+        widgets,
+    )
     from labdaq.pipeline import Pipeline, attach, open_run, runs
     from labdaq.ring import Ring
     from labdaq.roles import Parameter, Trigger
     from labdaq.store import DataStore, open_scan
+    from labdaq.stream import InputStream, OutputStream
+    from labdaq.widgets import dashboard, histogram, panel, rates, scope, spectrum, waterfall
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DataStore",
+    "InputStream",
+    "OutputStream",
     "Parameter",
     "Pipeline",
     "Ring",
     "Trigger",
     "__version__",
     "attach",
+    "dashboard",
     "devices",
     "errors",
     "files",
+    "histogram",
     "kernels",
     "open_run",
     "open_scan",
+    "packet",
+    "panel",
     "pipeline",
+    "rates",
     "ring",
     "roles",
     "runs",
+    "scope",
     "sim",
+    "spectrum",
     "store",
+    "stream",
     "testing",
+    "waterfall",
+    "widgets",
 ]
 
 # The public names and where they live. Each is imported when it is first asked for, because the rooms
@@ -61,8 +91,14 @@ _HOMES = {
     "open_run": "labdaq.pipeline",
     "open_scan": "labdaq.store",
     "runs": "labdaq.pipeline",
+    "InputStream": "labdaq.stream",
+    "OutputStream": "labdaq.stream",
+    **dict.fromkeys(("dashboard", "histogram", "panel", "rates", "scope", "spectrum", "waterfall"), "labdaq.widgets"),
 }
-_ROOMS = {"devices", "errors", "files", "kernels", "pipeline", "ring", "roles", "sim", "store", "testing"}
+_ROOMS = {
+    *("devices", "errors", "files", "kernels", "packet", "pipeline", "ring", "roles", "sim", "store", "stream"),
+    *("testing", "widgets"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,8 @@ CHECKS = {
     "types": [sys.executable, "-m", "mypy"],
     "layers": [str(SCRIPTS / "lint-imports")],
 }
-TESTS = [sys.executable, "-m", "pytest"]
+# Two at once on two processors; a file stays with one of them, for what its tests share.
+TESTS = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "loadfile"]
 
 
 def passes(name: str, command: list[str]) -> bool:

@@ -26,7 +26,7 @@ app = typer.Typer()
 @plain_errors()
 def warm() -> None:
     """Compile everything now, so that nothing has to be compiled during a run."""
-    from labdaq import kernels, ring
+    from labdaq import kernels, packet, ring
     from labdaq.native import cache_folder
     from labdaq.store import warming
 
@@ -34,6 +34,7 @@ def warm() -> None:
     ring.warm()
     kernels.warm()
     warming.warm()
+    packet.warm()
     typer.echo(f"compiled in {time.perf_counter() - start:.1f} s, kept in {cache_folder()}")
 
 

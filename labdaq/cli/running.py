@@ -74,6 +74,10 @@ def run(
     result = pipeline.run(events, seconds)
     if result is not None:
         typer.echo(result)
+        if getattr(result, "is_interrupted", False):
+            raise typer.Exit(_INTERRUPTED)
+        if result.state.name == "FAILED":
+            raise typer.Exit(_FAILED)
 
 
 @app.command()

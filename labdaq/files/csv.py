@@ -80,9 +80,7 @@ class CsvFile:
 
     def at(self, path: PathLike) -> "CsvFile":
         """A file with the same settings at another place."""
-        return CsvFile(
-            path, units=self.units, titles=self.titles, separator=self.separator, overwrite=self.overwrite
-        )
+        return CsvFile(path, units=self.units, titles=self.titles, separator=self.separator, overwrite=self.overwrite)
 
     def write(self, records: npt.NDArray[Any]) -> None:
         """Append a batch.

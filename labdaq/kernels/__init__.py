@@ -14,6 +14,8 @@
 `pulse_shapes`   normalised pulses, and their correlation with a template
 `triggers`       where waveforms meet the condition of a trigger
 `histogram`      counts of what comes in, in one or two dimensions
+`quantise`       numbers as few-bit integers: scaled, rounded, clipped, packed
+`unpack`         and back
 `warming`        compile all that before it is needed
 """
 
@@ -43,8 +45,10 @@ from labdaq.kernels.peaks import find_peaks, peak_cut
 from labdaq.kernels.pulse_heights import PULSE, PulseWindow, analyse_pulses, measure_baseline, measure_pulse
 from labdaq.kernels.pulse_shapes import NormalisedPulse, match_template, match_template_into, normalised_pulse
 from labdaq.kernels.pulse_timing import constant_fraction_time, find_constant_fraction
+from labdaq.kernels.quantise import Quantised, quantise
 from labdaq.kernels.signatures import match_signatures, parse_signatures
 from labdaq.kernels.triggers import find_triggers, find_triggers_into
+from labdaq.kernels.unpack import unpack
 from labdaq.kernels.warming import warm
 
 __all__ = [
@@ -61,6 +65,7 @@ __all__ = [
     "NormalisedPulse",
     "PeakCut",
     "PulseWindow",
+    "Quantised",
     "analyse_pulses",
     "constant_fraction_time",
     "decay_cut",
@@ -90,5 +95,7 @@ __all__ = [
     "parse_signatures",
     "peak_cut",
     "peak_room",
+    "quantise",
+    "unpack",
     "warm",
 ]

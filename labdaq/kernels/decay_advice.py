@@ -46,8 +46,8 @@ def why_nothing(waveforms: Any, cut: "DecayCut") -> str:
         return ""
     count = "all" if (widths < width).all() else "most of the"
     return (
-        f"{count} {len(widths)} peaks that are high enough are narrower than width={width:g} samples, half of them than "
-        f"{median:.1f}: lower the width"
+        f"{count} {len(widths)} peaks that are high enough are narrower than width={width:g} samples, half of them "
+        f"than {median:.1f}: lower the width"
     )
 
 

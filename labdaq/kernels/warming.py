@@ -11,7 +11,9 @@ from labdaq.kernels.peaks import find_peaks
 from labdaq.kernels.pulse_heights import analyse_pulses
 from labdaq.kernels.pulse_shapes import match_template, normalised_pulse
 from labdaq.kernels.pulse_timing import constant_fraction_time
+from labdaq.kernels.quantise import quantise
 from labdaq.kernels.triggers import find_triggers
+from labdaq.kernels.unpack import unpack
 from labdaq.roles import Trigger
 
 __all__ = ["warm"]
@@ -45,4 +47,5 @@ def _warm_those_of_one_type() -> int:
     group_peaks([peaks["index"]], window=1)
     Histogram([0, 1, 2]).fill(pulse)
     Histogram([0, 1, 2], [0, 1]).fill(pulse, pulse)
-    return 8
+    unpack(quantise(pulse[:4], "i4").data, "i4")
+    return 10

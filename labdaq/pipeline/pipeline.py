@@ -23,6 +23,7 @@ from labdaq.pipeline.running.run import Run
 from labdaq.pipeline.running.states import Command, RunState
 from labdaq.pipeline.running.waiting import wait_for
 from labdaq.pipeline.sinks.files import as_sink
+from labdaq.pipeline.views import view
 from labdaq.pipeline.workers.calls import name_of
 from labdaq.pipeline.workers.intake import source_worker
 from labdaq.ring.layout import checked_dtype
@@ -547,6 +548,16 @@ class Pipeline:
         except (asyncio.CancelledError, KeyboardInterrupt):
             self.stop()
             raise
+
+    def panel(self) -> Any:
+        """The control panel, for a notebook.
+
+        Raises
+        ------
+        MissingExtraError
+            Nothing that is installed can show one.
+        """
+        return view("panel")(self)
 
     # ----------------------------------------------------------------------------------------- end
 

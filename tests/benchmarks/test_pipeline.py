@@ -62,7 +62,7 @@ class MuonSuite:
         cpu_s = time.process_time()
         result = self.daq.run(events=events, drain_timeout_s=120)
         cpu_s = time.process_time() - cpu_s
-        assert result.ledger.is_closed and result.events == events
+        assert (result.ledger.is_closed, result.events) == (True, events)
         return {
             "per_s": events / result.seconds,
             "cpu_us": 1e6 * cpu_s / events,

@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from labdaq.errors import ClosedError, DataError, NotFoundError, ResourceError, StateError, WaitTimeoutError
 from labdaq.native.process import Identity, is_alive
 from labdaq.pipeline.running.detached import ATTACH_FILE, bury
 from labdaq.pipeline.running.states import Command, RunState, next_state
+from labdaq.pipeline.views import view
 from labdaq.pipeline.workers import board as b
 from labdaq.pipeline.workers.board import Board, Row
 from labdaq.ring import Ring
@@ -181,6 +183,10 @@ class AttachedRun:
                 raise WaitTimeoutError(f"run {self.number} of {self.name!r} goes on after {timeout:g} s")
             time.sleep(0.02)
         return self.state
+
+    def panel(self) -> Any:
+        """The control panel, for a notebook."""
+        return view("panel")(self)
 
     def close(self) -> None:
         """Look no more; the run goes on."""

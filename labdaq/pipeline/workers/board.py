@@ -34,6 +34,7 @@ HEAD_WORDS = 64
 # ---- words of a row
 W_STATE, W_PID, W_CLAIM, W_GROUP, W_WRITTEN, W_ERRORS, W_BUSY_NS, W_CPU_NS = range(8)
 W_FRAME, W_FIRST, W_BEHIND = range(8, 11)  # of the claim at hand, in compiled code
+W_AT = 13  # index of the event at hand, plus 1
 W_REFUSED = 12  # of a source that pushes: events for which there was no room
 W_WAITED_NS = 11  # of a source: for room, and copying
 W_TALLIES, W_TOTALS = 16, 24

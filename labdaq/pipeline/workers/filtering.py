@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from labdaq.errors import LayoutError
+from labdaq.errors import DataError, LayoutError
 from labdaq.pipeline.workers import board as b
 from labdaq.pipeline.workers.calls import INPUT, records_of, required_arguments
 from labdaq.pipeline.workers.outlets import Outlet, was_delivered_before
@@ -16,6 +16,9 @@ from labdaq.pipeline.workers.trace import TRACE
 from labdaq.pipeline.workers.worker import Worker
 from labdaq.ring import Ring
 from labdaq.ring.event_reading import Event, EventReader
+
+_DEADLY = 2
+"""So many workers may die in the same event before it is set apart."""
 
 __all__ = ["FilterWorker", "ReadingWorker", "check_outs"]
 
@@ -57,6 +60,9 @@ class ReadingWorker(Worker):
 
     def _do(self, work: Any, event: Event) -> None:
         try:
+            if event.redelivered:
+                self._beware(event)
+            self.row.words[self.row.base + b.W_AT] = event.index + 1
             outcome = work(event)
         except Exception as error:
             if self.is_aborted:
@@ -64,6 +70,16 @@ class ReadingWorker(Worker):
             self.note_error(error, event)
             outcome = b.QUARANTINED
         self.row.count(outcome)
+
+    def _beware(self, event: Event) -> None:
+        """Refuse an event in which others have died: it would cost one worker after the other."""
+        own = self.row
+        died = sum(
+            row.base != own.base and row.get(b.W_GROUP) == own.get(b.W_GROUP) and row.get(b.W_AT) == event.index + 1
+            for row in self.board.rows()
+        )
+        if died >= _DEADLY:
+            raise DataError(f"event {event.counter} has killed {died} workers: nobody tries it again")
 
     @abstractmethod
     def chosen_work(self, outlets: list[Outlet]) -> Any:

@@ -240,3 +240,24 @@ def test_a_second_ctrl_c_aborts():
         told, errors = parent.communicate(timeout=LONG_S)
     assert "failed, interrupted; interrupted" in told, errors
     assert "did not return: stuck-1" in told
+
+
+def test_an_event_that_kills_its_workers_is_set_apart(tmp_path):
+    def deadly(event):
+        if event.counter == 5:
+            os._exit(3)
+        return True
+
+    with Pipeline("deadly", store=tmp_path) as daq:
+        raw, out = (daq.ring(name, "f8", capacity=16) for name in ("raw", "out"))
+        daq.source(lambda: (np.float64(n) for n in range(30)), raw, name="numbers")
+        daq.filter(deadly, raw, out, name="deadly", run_in="processes")
+        kept = Seen()
+        daq.sink(kept, out, name="kept")
+        result = daq.run(drain_timeout_s=LONG_S)
+    assert (result.state, result.restarts) == (RunState.ENDED, 2)
+    assert sorted(kept.counters) == [n for n in range(30) if n != 5]
+    assert result.ledger.is_closed
+    assert result.ledger["deadly"].quarantined == 1
+    assert "killed 2 workers" in result.errors[0]
+    assert list((result.folder / "quarantine").iterdir())

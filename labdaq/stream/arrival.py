@@ -1,0 +1,364 @@
+"""What arrives at a reader: chunks checked one by one, gaps counted, a sender that ends or begins anew."""
+
+import socket
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labdaq.errors import ClosedError, DataError, EndOfDataError, LabdaqError, LayoutError, WaitTimeoutError
+from labdaq.stream import header
+from labdaq.stream.compression import codec_named
+from labdaq.stream.header import ChunkHead, Kind
+from labdaq.stream.keys import StreamKeys
+from labdaq.stream.link import Link, reader_name
+from labdaq.stream.parameters import StreamParameters
+from labdaq.stream.shared import SharedReader
+from labdaq.stream.statistics import ChunkInfo, InputStatistics
+
+__all__ = ["Arrival"]
+
+_REPORT_S = 0.25
+_SLICE_S = 0.25
+_FIRST_SLICE_S = 0.005
+
+Chunk = tuple[int, NDArray[Any]]
+
+
+class Arrival:
+    """Chunks from one address, through whatever session of the sender is there.
+
+    Attributes
+    ----------
+    is_scaled : bool
+        Whether values have a scale or an offset.
+    index : int
+        Absolute number of the next sample.
+    missed_before : int
+        Samples that are missing right before the chunk that came last.
+    """
+
+    def __init__(
+        self, address: str, *, keys: StreamKeys | None, server: str | None, most_nbytes: int, expected: dict[str, Any]
+    ) -> None:
+        self._expected, self._most_nbytes = expected, most_nbytes
+        self.link = Link(
+            address, keys=keys, server=server, most_nbytes=most_nbytes + header.CONTROL_NBYTES, name=reader_name()
+        )
+        self.parameters = StreamParameters()
+        self.index = 0
+        self.is_scaled = False
+        self.missed_before = 0
+        self._last: tuple[ChunkHead, int, int] | None = None
+        self._schema = -1
+        self._dtype: Any = None
+        self._row_shape: tuple[int, ...] = ()
+        self._row_nbytes = 0
+        self._sequence = 0
+        self._received = self._missed = self._samples = self._missed_samples = 0
+        self._malformed = self._restarts = 0
+        self._in_session = 0
+        self._since_report = self._nbytes_since_report = 0
+        self._reported = time.monotonic()
+        self._report_chunks, self._report_nbytes = 1, 1
+        self._has_ended = self._is_end_news = self._is_closed = False
+        self._farewell: tuple[int, int] | None = None
+        self._shared: SharedReader | None = None
+        self._codec: Any = None
+
+    def join(self, timeout: float) -> None:
+        """Wait until the sender has taken this reader in."""
+        deadline = time.monotonic() + timeout
+        while not self.link.session:
+            try:
+                self._take(self.link.receive(deadline))
+            except self.link.again:
+                self.link.check(deadline)
+
+    # ------------------------------------------------------------------------------------ receiving
+
+    def next(self, deadline: float | None, *, copy: bool) -> Chunk:
+        """The next chunk; see `InputStream.recv`."""
+        if self._is_closed:
+            raise ClosedError("this stream was closed")
+        is_first = True
+        while True:
+            if self._is_end_news:  # told before a successor is looked for
+                self._is_end_news = False
+                self._raise_end()
+            chunk = self._from_memory(deadline, copy=copy, first=is_first) if self._shared is not None else None
+            if chunk is not None:
+                return chunk
+            try:
+                at_once = self._has_ended or self._shared is not None
+                frames = self.link.receive(0.0 if at_once else deadline, first=is_first)
+            except self.link.again:
+                is_first = False
+                if self._shared is None:
+                    self._silence(deadline)
+                continue
+            found = self._take(frames)
+            if found is not None:
+                return found
+
+    def _silence(self, deadline: float | None) -> None:
+        """Nothing came for a while."""
+        if self._has_ended:
+            self._raise_end()
+        self._report()
+        self.link.check(deadline)
+
+    def _raise_end(self) -> None:
+        raise EndOfDataError(f"the sender at {self.link.address} has closed the stream")
+
+    def _take(self, frames: list[Any]) -> Chunk | None:
+        """A message; the chunk in it, if it is one."""
+        try:
+            if header.is_data(frames[0]):
+                return self._chunk(frames)
+            self._control(header.kind_of(frames[0]), frames)
+        except DataError as error:
+            if isinstance(error, _RefusedError):
+                raise
+            self._malformed += 1
+        return None
+
+    def _control(self, kind: Kind, frames: list[Any]) -> None:
+        if len(frames) != 1:
+            raise DataError(f"{kind.name} has one frame")
+        frame = frames[0]
+        if kind is Kind.WHO:
+            self.link.hello()
+        elif kind is Kind.WELCOME:
+            self._enter(header.unpack_json(frame))
+        elif kind is Kind.REFUSED:
+            reason = str(header.unpack_json(frame).get("reason"))[:500]
+            raise _RefusedError(f"the sender at {self.link.address} refuses: {reason}")
+        elif kind is Kind.END:
+            session, sequence, index = header.unpack_words(frame, 3)
+            if session == self.link.session:
+                self._farewell = sequence, index
+                if self._shared is None:  # else there may be chunks left in the memory
+                    self._end()
+        elif kind not in {Kind.PONG, Kind.NOTHING}:
+            raise DataError(f"senders do not send {kind.name}")
+        self.link.heard()
+
+    def _chunk(self, frames: list[Any]) -> Chunk | None:
+        head = ChunkHead.unpack(frames[0])
+        if head.session != self.link.session:
+            return None  # of a life before: its gaps were counted when it ended
+        if len(frames) != 2 or head.schema != self._schema:
+            raise DataError("a chunk that is not of this stream")
+        if head.nbytes != head.rows * self._row_nbytes or head.rows == 0 or head.nbytes > self._most_nbytes:
+            raise DataError(f"{head.rows} samples in {head.nbytes} bytes")
+        payload = getattr(frames[1], "buffer", frames[1])
+        self._count_on_the_way(len(payload))
+        if head.codec != (0 if self._codec is None else self._codec.number):
+            raise DataError(f"a chunk packed in way {head.codec}")
+        if self._codec is not None:
+            payload = self._codec.restore(payload, head.nbytes)
+        elif len(payload) != head.nbytes:
+            raise DataError(f"{len(payload)} bytes instead of {head.nbytes}")
+        data: NDArray[Any] = np.frombuffer(payload, self._dtype)
+        if self._row_shape:
+            data = data.reshape(-1, *self._row_shape)
+        if not data.flags.aligned:
+            data = data.copy()
+        self._accept(head)
+        self.link.heard()
+        return head.end, data
+
+    @property
+    def last(self) -> ChunkInfo | None:
+        """Where the chunk that came last belongs."""
+        if self._last is None:
+            return None
+        head, missed_samples, missed_chunks = self._last
+        return ChunkInfo(
+            index=head.end,
+            rows=head.rows,
+            sequence=head.sequence,
+            timestamp_ns=head.timestamp_ns,
+            session=head.session,
+            missed_samples=missed_samples,
+            missed_chunks=missed_chunks,
+        )
+
+    def _count_on_the_way(self, nbytes: int) -> None:
+        self._since_report += 1
+        self._nbytes_since_report += nbytes
+
+    def _accept(self, head: ChunkHead) -> None:
+        """A good chunk: count it, and what is missing before it."""
+        missed_chunks = head.sequence - self._sequence
+        missed_samples = head.end - head.rows - self.index
+        if missed_chunks < 0 or missed_samples < 0 or head.end >= 1 << 62:
+            raise DataError(f"chunk {head.sequence} up to sample {head.end} comes again")
+        self._sequence, self.index = head.sequence + 1, head.end
+        self._received += 1
+        self._in_session += 1
+        self._missed += missed_chunks
+        self._samples += head.rows
+        self._missed_samples += missed_samples
+        self.missed_before = missed_samples
+        self._last = head, missed_samples, missed_chunks
+        if self._since_report >= self._report_chunks or self._nbytes_since_report >= self._report_nbytes:
+            self._acknowledge()
+
+    # ------------------------------------------------------------------------------- shared memory
+
+    def _from_memory(self, deadline: float | None, *, copy: bool, first: bool) -> Chunk | None:
+        """The next chunk in the ring; None when there is reason to look at the socket."""
+        shared = self._shared
+        if shared is None:
+            return None
+        slice_s = _FIRST_SLICE_S if first else _SLICE_S
+        if deadline is not None:
+            slice_s = max(0.0, min(slice_s, deadline - time.monotonic()))
+        try:
+            found = shared.receive(slice_s, copy=copy)
+        except WaitTimeoutError:
+            self._report()
+            self.link.look_after()
+            if deadline is not None and time.monotonic() >= deadline and not self._hears_more():
+                raise WaitTimeoutError(f"no chunk came in time{self.link._state(time.monotonic())}") from None
+            return None
+        except EndOfDataError:
+            self._leave_memory()
+            return None
+        if found is None or found[0].sequence < self._sequence:
+            return None
+        head, data = found
+        self._since_report += 1
+        self._accept(head)
+        return head.end, data
+
+    def _hears_more(self) -> bool:
+        return bool(self.link.socket.poll(0))
+
+    def _leave_memory(self) -> None:
+        """The ring has ended: what the sender says now is its good-bye, or a new session."""
+        if self._shared is not None:
+            self._acknowledge()
+            self._shared.close()
+            self._shared = None
+        if self._farewell is not None and not self._has_ended:
+            self._end()
+
+    # ------------------------------------------------------------------------------------ reporting
+
+    def _acknowledge(self) -> None:
+        self._since_report = self._nbytes_since_report = 0
+        self._reported = time.monotonic()
+        self.link.say(header.pack_words(Kind.ACK, self._sequence, self._in_session))
+
+    def _report(self) -> None:
+        if self._since_report:
+            self._acknowledge()
+
+    # -------------------------------------------------------------------------------------- session
+
+    def _enter(self, content: dict[str, Any]) -> None:
+        """The sender has taken us in, or tells what it did not know before."""
+        parameters = StreamParameters.from_json(content.get("parameters"))
+        try:
+            session, sequence, index = (int(content[name]) for name in ("session", "sequence", "index"))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"a greeting without a position: {error!r}") from error
+        if not (0 < session < 1 << 63 and 0 <= sequence < 1 << 62 and 0 <= index < 1 << 62):
+            raise DataError(f"a greeting with session {session}, sequence {sequence}, index {index}")
+        self._check_expected(parameters)
+        if session != self.link.session:
+            self._begin_session(session, sequence, index)
+        self.parameters = parameters
+        self.is_scaled = parameters.is_scaled
+        self._schema = parameters.schema if parameters.is_fixed else -1
+        self._dtype, self._row_shape, self._row_nbytes = parameters.dtype, parameters.row_shape, parameters.row_nbytes
+        self._codec = codec_named(parameters.compression)
+        self._report_chunks = max(1, parameters.window // 4)
+        self._report_nbytes = max(1, parameters.window_nbytes // 4)
+        token = content.get("ring")
+        if isinstance(token, str) and self._shared is None and parameters.transfermode == "sharedmem":
+            self._attach(token, session, str(content.get("host"))[:100])
+
+    def _begin_session(self, session: int, sequence: int, index: int) -> None:
+        link = self.link
+        if link.session:
+            self._restarts += 1
+        self._leave_memory()
+        link.note("restarted" if link.session else "connected", f"session {session:x}")
+        link.session, link.is_connected = session, True
+        self._sequence, self.index = sequence, index
+        self._in_session = 0
+        self._since_report = self._nbytes_since_report = 0
+        self._has_ended, self._farewell = False, None
+
+    def _attach(self, token: str, session: int, host: str) -> None:
+        try:
+            self._shared = SharedReader(token, self.parameters, session)
+        except DataError:
+            raise
+        except (LabdaqError, OSError) as error:
+            if host != socket.gethostname():
+                raise _RefusedError(
+                    f"the stream at {self.link.address} is in the memory of {host!r}, which only readers there see: "
+                    "send it with transfermode='plaindata'"
+                ) from error
+            return  # the ring is gone again: the sender has just ended
+        self._acknowledge()
+
+    def _check_expected(self, parameters: StreamParameters) -> None:
+        for name, wanted in self._expected.items():
+            given = getattr(parameters, name)
+            if not (_shapes_fit(wanted, given) if name == "shape" else wanted == given):
+                raise LayoutError(
+                    f"the stream at {self.link.address} has {name}={given!r}, and {wanted!r} was expected"
+                )
+
+    def _end(self) -> None:
+        """The sender has closed the stream: what it sent last and did not come is missing."""
+        sequence, index = self._farewell or (0, 0)
+        self._missed += max(0, sequence - self._sequence)
+        self._missed_samples += max(0, index - self.index)
+        self._sequence, self.index = max(sequence, self._sequence), max(index, self.index)
+        self._acknowledge()
+        self._has_ended = self._is_end_news = True
+        self.link.note("ended")
+
+    def statistics(self) -> InputStatistics:
+        """Frozen."""
+        return InputStatistics(
+            received=self._received,
+            missed=self._missed,
+            samples=self._samples,
+            missed_samples=self._missed_samples,
+            index=self.index,
+            malformed=self._malformed,
+            restarts=self._restarts,
+            connected=self.link.is_connected,
+        )
+
+    def close(self) -> None:
+        """Leave."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._shared is not None:
+            self._shared.close()
+        goodbye = header.pack_words(Kind.BYE, self._sequence, self._in_session) if self.link.session else None
+        self.link.close(goodbye)
+
+
+def _shapes_fit(wanted: tuple[int, ...] | None, given: tuple[int, ...] | None) -> bool:
+    """Whether shapes agree where both are known."""
+    if wanted is None or given is None:
+        return True
+    return len(wanted) == len(given) and all(
+        -1 in pair or len({*pair}) == 1 for pair in zip(wanted, given, strict=True)
+    )
+
+
+class _RefusedError(DataError):
+    """The sender does not want us: nothing that could be passed over."""

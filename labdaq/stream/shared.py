@@ -1,0 +1,266 @@
+"""Shared memory: chunks lie in a labdaq ring that both ends have mapped; only the greetings go through a socket.
+
+A frame of the ring is one chunk, and its plane ``head`` says what is in it. A chunk that is longer than the first
+one was takes several frames. Readers of a stream that may not lose anything are a reader group each, and hold the
+sender; the others are observers, which copy first and then look whether the copy is good.
+"""
+
+import struct
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labdaq.errors import BusyError, DataError, LayoutError, WaitTimeoutError
+from labdaq.ring import Ring, warm
+from labdaq.stream.accounts import Account, ObserverAccount
+from labdaq.stream.header import ChunkHead
+from labdaq.stream.parameters import StreamParameters
+from labdaq.stream.service import Service
+
+__all__ = ["SharedReader", "SharedSender"]
+
+_HEAD = 8  # words: sequence, index, time stamp, rows of the chunk, rows before this frame
+_ROOM_NBYTES = 16 << 20
+_FRAME_NBYTES = 64 << 10
+_LAST_LOOK_S = 1.0
+_SLICE_S = 0.1
+
+
+class SharedSender:
+    """Writes chunks into a ring."""
+
+    account = ObserverAccount
+
+    def __init__(self, parameters: StreamParameters) -> None:
+        warm()  # else the first chunk would wait for machine code
+        self._parameters = parameters
+        self._ring: Ring | None = None
+        self._writer: Any = None
+
+    def greeting(self) -> dict[str, Any]:
+        """How to find the ring; None before the first chunk."""
+        if self._ring is None:
+            return {"ring": None}
+        _attach, (_space, token, _name) = self._ring.__reduce__()
+        return {"ring": token}
+
+    def begin(self, service: Service, parameters: StreamParameters, rows: int = 0) -> None:
+        """Make the ring, if it is not there: its frames have ``rows`` samples, or 64 KiB."""
+        self._parameters, self._service = parameters, service
+        if self._ring is not None:
+            return
+        samples = parameters.buffer_size or max(1024, _ROOM_NBYTES // parameters.row_nbytes)
+        rows = rows or max(1, min(samples // 8, _FRAME_NBYTES // parameters.row_nbytes))
+        if rows > samples:
+            raise LayoutError(
+                f"a chunk of {rows} samples, and buffer_size is {samples}: make it at least twice as large"
+            )
+        self._rows = rows
+        self._frames = max(2, samples // rows)
+        self._record = np.zeros(_HEAD, np.int64)
+        self._planes = {"head": self._record}
+        self._pack_head = struct.Struct("=5q").pack_into
+        self._ring = Ring(
+            space="shared",
+            dtype=parameters.dtype,
+            shape=(rows, *parameters.row_shape),
+            capacity=self._frames,
+            planes={"head": ("i8", (_HEAD,))},
+            metadata=False,
+        )
+        self._writer = self._ring.writer(label="stream")
+        self._written = 0
+
+    def send(self, data: NDArray[Any], index: int, timestamp_ns: int, timeout: float | None) -> None:
+        """Write one chunk.
+
+        Raises
+        ------
+        WaitTimeoutError
+            No room in time, with policy ``block``. Nobody got the chunk.
+        BusyError
+            No room, with policy ``error``. Nobody got the chunk.
+        LayoutError
+            It can never fit.
+        """
+        parts = -(-len(data) // self._rows)
+        if parts > self._frames:
+            raise LayoutError(
+                f"a chunk of {len(data)} samples, and the memory holds {self._frames * self._rows}: raise buffer_size"
+            )
+        limit = 0.0 if self._parameters.policy in {"drop_newest", "error"} else timeout
+        before = self._count(index)  # before anybody can report that he has it
+        try:
+            self._wait_for_attached(parts, limit)
+            self._write(data, (before[0], index, timestamp_ns), parts, limit)
+        except WaitTimeoutError as error:
+            if self._parameters.policy != "drop_newest":
+                self._uncount(before)
+                self._raise_full(error, timeout)
+            self._drop(before[0])
+        except BaseException:
+            self._uncount(before)
+            raise
+
+    def _count(self, index: int) -> tuple[int, int]:
+        service = self._service
+        with service.lock:
+            before = service.sequence, service.index
+            for reader in service.readers.values():
+                reader.offered += 1
+            service.sequence += 1
+            service.index = index
+        return before
+
+    def _uncount(self, before: tuple[int, int]) -> None:
+        """It was not sent after all, and nobody can have seen it."""
+        service = self._service
+        with service.lock:
+            for reader in service.readers.values():
+                reader.offered = max(0, reader.offered - 1)
+            service.sequence, service.index = before
+
+    def _drop(self, sequence: int) -> None:
+        with self._service.lock:
+            for reader in self._service.readers.values():
+                reader.drop(sequence)
+
+    def _raise_full(self, error: WaitTimeoutError, timeout: float | None) -> None:
+        if self._parameters.policy == "error":
+            raise BusyError(
+                f"there is no room in the memory: read faster, raise buffer_size, or choose another policy ({error})"
+            ) from None
+        raise WaitTimeoutError(f"nothing was sent in {timeout or 0:g} s: {error}") from None
+
+    def _wait_for_attached(self, parts: int, timeout: float | None) -> None:
+        """Nothing may be written over that a reader has not looked for yet."""
+        self._written += parts
+        if self._written <= self._frames or self._parameters.policy == "drop_oldest":
+            return
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._unattached():
+            if deadline is not None and time.monotonic() >= deadline:
+                self._written -= parts
+                raise WaitTimeoutError("a reader has not looked yet")
+            self._await_readers()
+
+    def _unattached(self) -> list[Account]:
+        with self._service.lock:
+            return [reader for reader in self._service.readers.values() if not reader.is_attached]
+
+    def _await_readers(self) -> None:
+        service = self._service
+        with service.lock:
+            if not service.changed.wait(_SLICE_S):
+                service.probe(self._unattached())
+            service.attend()
+
+    def _write(self, data: NDArray[Any], head: tuple[int, int, int], parts: int, timeout: float | None) -> None:
+        if len(data) == self._rows:
+            self._pack_head(self._record.data, 0, *head, len(data), 0)
+            self._writer.put(data, planes=self._planes, timeout=timeout)
+            return
+        deadline = None if timeout is None else time.monotonic() + timeout
+        spans: list[Any] = []
+        try:
+            for _ in range(parts):
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                spans.append(self._writer.reserve(None, left))
+            for number, span in enumerate(spans):
+                part = data[number * self._rows : (number + 1) * self._rows]
+                span.data[: len(part)] = part
+                self._pack_head(self._record.data, 0, *head, len(data), number * self._rows)
+                span.set_plane("head", self._record)
+                span.commit()
+        except BaseException:
+            for span in reversed(spans):
+                span.void()
+            raise
+
+    def close(self) -> None:
+        """End the ring: readers end after the last chunk. Who never looked has a second to find it."""
+        if self._ring is not None and not self._ring.closed:
+            deadline = time.monotonic() + _LAST_LOOK_S
+            while self._written and self._unattached() and time.monotonic() < deadline:
+                self._await_readers()
+            self._writer.close()
+            self._ring.end()
+            self._ring.close()
+        self._ring = self._writer = None
+
+
+class SharedReader:
+    """Reads chunks from the ring of a sender, whose token the greeting told."""
+
+    def __init__(self, token: str, parameters: StreamParameters, session: int) -> None:
+        if not token.startswith("labdaq-") or not token.replace("-", "").isalnum():
+            raise DataError(f"{token!r:.60} is no ring")
+        warm()
+        self._ring = Ring._attach("shared", token, "stream")
+        self._parameters, self._session = parameters, session
+        self._row_nbytes = parameters.row_nbytes
+        self._rows = self._ring.shape[0] if self._ring.is_typed and self._ring.shape else 0
+        fits = self._ring.dtype == parameters.dtype and self._ring.shape[1:] == parameters.row_shape
+        if not fits or "head" not in self._ring.planes:
+            self._ring.close()
+            raise DataError(f"the ring of the sender holds {self._ring.dtype}, not what it said")
+        self._holds = parameters.policy != "drop_oldest"
+        self._reader: Any = (
+            self._ring.reader(label="stream") if self._holds else self._ring.observer(copy=False, label="stream")
+        )
+
+    def receive(self, timeout: float | None, *, copy: bool) -> tuple[ChunkHead, NDArray[Any]] | None:
+        """The next chunk; None for one that was overwritten meanwhile.
+
+        Raises
+        ------
+        WaitTimeoutError
+            None came.
+        EndOfDataError
+            The sender has ended.
+        """
+        event = self._reader.read(timeout)
+        sequence, index, timestamp_ns, rows, before = event.plane("head").tolist()[:5]
+        if not self._holds and not event.valid():
+            return None
+        head = ChunkHead(0, self._session, 0, sequence, index, timestamp_ns, rows * self._row_nbytes, rows)
+        if rows <= self._rows:
+            data = event.data if rows == self._rows else event.data[:rows]
+            if copy or not self._holds:
+                data = np.array(data)
+            return (head, data) if self._holds or event.valid() else None
+        return self._assembled(head, event, before)
+
+    def _assembled(self, head: ChunkHead, event: Any, before: int) -> tuple[ChunkHead, NDArray[Any]] | None:
+        """A chunk of several frames; they were committed one right after the other."""
+        if before:
+            return None  # its beginning is gone
+        whole = np.empty((head.rows, *self._parameters.row_shape), self._parameters.dtype)
+        place = 0
+        while True:
+            part = min(self._rows, head.rows - place)
+            whole[place : place + part] = event.data[:part]
+            if not self._holds and not event.valid():
+                return None
+            place += part
+            if place == head.rows:
+                return head, whole
+            event = self._reader.read(_SLICE_S)
+            sequence, _index, _time, _rows, before = event.plane("head").tolist()[:5]
+            if sequence != head.sequence or before != place:
+                return None
+
+    @property
+    def lag(self) -> int:
+        """Frames that wait."""
+        statistics = self._ring.statistics()
+        mine = statistics.readers if self._holds else statistics.observers
+        return max((one.lag for one in mine), default=0)
+
+    def close(self) -> None:
+        """Hold the sender no longer."""
+        if not self._ring.closed:
+            self._reader.close()
+            self._ring.close()
