@@ -76,7 +76,7 @@ def run(
         typer.echo(result)
         if getattr(result, "is_interrupted", False):
             raise typer.Exit(_INTERRUPTED)
-        if result.state.name == "FAILED":
+        if getattr(getattr(result, "state", None), "name", "") == "FAILED":
             raise typer.Exit(_FAILED)
 
 

@@ -64,7 +64,7 @@ class TestStores:
         assert text.index("second") < text.index("muon")
         assert "CREATED" in text
         assert "delay" in text
-        assert store.url in text
+        assert store.url[:40] in text  # what is longer is cut
 
     def test_none(self, store):
         assert "0 scans" in shown(store)

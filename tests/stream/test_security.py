@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from labdaq.stream.folder import runtime_folder
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    path = tmp_path / "run"
-    monkeypatch.setenv("LABDAQ_RUNTIME", str(path))
-    return path
+def folder(monkeypatch):
+    with tempfile.TemporaryDirectory(prefix="lq") as short:  # names of sockets have at most 107 bytes
+        path = Path(short) / "run"
+        monkeypatch.setenv("LABDAQ_RUNTIME", str(path))
+        yield path
 
 
 def test_keys_on_the_list_and_others():

@@ -1,6 +1,7 @@
 """Run control: the table, and real runs that are given commands at random."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -71,3 +72,8 @@ def test_a_real_run_follows_the_table(commands):
         assert seen.counters == list(range(len(seen.counters)))
         if result.state == RunState.ENDED:
             assert len(seen.counters) == result.events
+
+
+def test_the_diagram_in_the_documentation_is_that_of_the_table():
+    text = (Path(__file__).parents[3] / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    assert f"```mermaid\n{state_diagram()}\n```" in text
