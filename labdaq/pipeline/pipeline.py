@@ -458,8 +458,10 @@ class Pipeline:
         if self._store is None:
             raise LayoutError("a detached run is found by its folder: give the pipeline a store")
         wanted = ("events", "seconds", "drain_timeout_s", "min_free_nbytes", "comment")
-        self._away = attach(start_detached(self, {name: settings[name] for name in wanted}))
-        return self._away
+        self._away = away = attach(start_detached(self, {name: settings[name] for name in wanted}))
+        for name, one in self.parameters.items():
+            one.on_change = partial(_change_there, away, name, one)
+        return away
 
     def _on(self) -> Run | AttachedRun | None:
         """The run that goes on, here or in a process of its own."""
@@ -468,6 +470,7 @@ class Pipeline:
         if self._away is not None and self._away.is_over:
             self._away.close()
             self._away = None
+            self._disconnect_parameters()
         return self._away
 
     def __getstate__(self) -> dict[str, Any]:
@@ -579,6 +582,12 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"<pipeline {self.name!r}, {self.state.name.lower()}: {', '.join(self.nodes) or 'nothing wired yet'}>"
+
+
+def _change_there(run: AttachedRun, name: str, parameter: Parameter, value: Any) -> None:
+    """Change a parameter of a run in another process, and what stands for it here."""
+    run.set_parameter(name, value)
+    parameter.apply(value)
 
 
 class _Drain:

@@ -14,6 +14,7 @@
 `signal_text`     the same from text
 `pendulum`        a pendulum with friction and large swings
 `clocked`         any source at a rate, in real time
+`triggered`       any source behind a trigger
 `counted_noise`   noise by counting, for compiled loops
 """
 
@@ -30,6 +31,7 @@ from labdaq.sim.signal_kinds import chirp, cw, dc, noise, pulse, sawtooth, squar
 from labdaq.sim.signal_text import parse_signal
 from labdaq.sim.signals import Signal
 from labdaq.sim.simulation import SimulatedBatch, Simulation
+from labdaq.sim.triggered import triggered
 
 __all__ = [
     "GAMMA_LINES",
@@ -54,4 +56,5 @@ __all__ = [
     "sawtooth",
     "shaped_pulse",
     "square",
+    "triggered",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labdaq.errors import DataError, LabdaqError, LayoutError, StateError
+from labdaq.errors import DataError, LabdaqError, LayoutError, NotFoundError, StateError
 from labdaq.store.embedded.engine import EmbeddedEngine
 from labdaq.store.embedded.index import COMMITTED, FIRST, SEALED, Index
 from labdaq.store.embedded.log import INDEX, is_sound
@@ -213,12 +213,22 @@ def _adopt(engine: EmbeddedEngine, folder: Path, report: RepairReport) -> str:
     if ulid_of(stream.key) != folder.name:
         report.actions.append(f"{folder} holds the stream {stream.key}: left alone, rename the folder")
         return ""
+    if _is_known(engine, stream):  # it was just being made: its points come after it is entered
+        return ""
     if not engine.states([stream.scan_key]):
         identity = IdentityModel().checked({"name": "recovered", "number": 0, "data_policy": "unknown"})
         engine.add(ScanRecord(stream.scan_key, created_ns(stream.scan_key), identity))
     engine.catalogue.declare(stream)
     report.actions.append(f"stream {stream.name!r} ({stream.key}) was known to no scan: now to {stream.scan_key}")
     return stream.scan_key
+
+
+def _is_known(engine: EmbeddedEngine, stream: StreamRecord) -> bool:
+    try:
+        engine.find_stream(stream.key)
+    except NotFoundError:
+        return False
+    return True
 
 
 def _described(folder: Path) -> tuple[StreamRecord | None, int]:

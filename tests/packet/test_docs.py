@@ -42,4 +42,5 @@ def test_every_name_is_known():
     rows = re.findall(r"^\| (`.*?`) \|", PAGE.read_text(), re.MULTILINE)
     names = re.findall(r"`([a-z0-9_]+)`", " ".join(rows))
     families = {find_format(name).name for name in names}
-    assert {family.rstrip("12") if "beam" in family else family for family in families} == set(format_names())
+    shipped = set(format_names()) - {"mine"}  # which another test may have registered in this process
+    assert {family.rstrip("12") if "beam" in family else family for family in families} == shipped

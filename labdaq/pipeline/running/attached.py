@@ -11,6 +11,7 @@ from typing import Any
 from labdaq.errors import ClosedError, DataError, NotFoundError, ResourceError, StateError, WaitTimeoutError
 from labdaq.native.process import Identity, is_alive
 from labdaq.pipeline.running.detached import ATTACH_FILE, bury
+from labdaq.pipeline.running.requests import ask
 from labdaq.pipeline.running.states import Command, RunState, next_state
 from labdaq.pipeline.views import view
 from labdaq.pipeline.workers import board as b
@@ -139,6 +140,18 @@ class AttachedRun:
             Nobody heard.
         """
         self._ask(command)
+
+    def set_parameter(self, name: str, value: Any) -> None:
+        """Change a parameter, by ``worker.name``, at the border of the next event; the log of the run tells of it.
+
+        Raises
+        ------
+        StateError
+            The run is over.
+        """
+        if self.is_over:
+            raise StateError(f"{name} cannot be changed: run {self.number} of {self.name!r} is over")
+        ask(self.folder, {"parameter": name, "value": value})
 
     def pause(self) -> None:
         """Hold the intake."""

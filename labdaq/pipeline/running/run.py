@@ -88,8 +88,9 @@ class Run:
         """Called when it is over, by its supervisor."""
         self.deadline: float | None = None
         limits.check_disk(self.folder)
-        is_shared = is_shared or any(node.run_in == "processes" for node in nodes)
-        self.rings = {ring: ring.memory(shared=is_shared) for ring in rings}
+        self.is_shared = is_shared
+        has_processes = any(node.run_in == "processes" for node in nodes)
+        self.rings = {ring: ring.memory(shared=is_shared or has_processes) for ring in rings}
         self._begin_frames = {ring: self.rings[ring].statistics().frames_written for ring in rings}
         self.messages: queue.SimpleQueue[tuple[Member, str, Any]] = queue.SimpleQueue()
         self.crew = Crew(self.nodes, self.rings, self.folder, lambda *message: self.messages.put(message))

@@ -7,13 +7,15 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from labdaq.errors import LabdaqError
+from labdaq.errors import LabdaqError, NotFoundError
 from labdaq.pipeline.declared import DeclaredRing
 from labdaq.pipeline.nodes import Node
 from labdaq.pipeline.running.closing import flush
 from labdaq.pipeline.running.crew import Member
+from labdaq.pipeline.running.requests import requests_in
 from labdaq.pipeline.running.states import Command, RunState
 from labdaq.pipeline.workers import board as b
+from labdaq.roles import parameters_of
 
 if TYPE_CHECKING:
     from labdaq.pipeline.running.run import Run
@@ -88,6 +90,8 @@ class Supervisor:
     def _obey(self) -> None:
         """Do what was asked for from another process."""
         run = self._run
+        for request in requests_in(run.folder) if run.is_shared else ():
+            self._change_parameter(request)
         wanted = run.board.words[b.REQUEST]
         if not wanted:
             return
@@ -96,6 +100,17 @@ class Supervisor:
             run.command(list(Command)[wanted - 1], "asked to from outside")
         except LabdaqError as error:
             run.record.log("warning", str(error))
+
+    def _change_parameter(self, request: dict[str, Any]) -> None:
+        run = self._run
+        node, _, name = str(request.get("parameter")).rpartition(".")
+        found = [parameters_of(one.work).get(name) for one in run.nodes if one.name == node]
+        try:
+            if not found or found[0] is None:
+                raise NotFoundError(f"no parameter {request.get('parameter')!r}")
+            run.set_parameter(node, name, found[0].checked(request.get("value")))
+        except LabdaqError as error:
+            run.record.log("warning", f"asked to from outside: {error}")
 
     def _look_at_limits(self, now: float) -> None:
         run = self._run

@@ -10,9 +10,10 @@ import time
 import numpy as np
 import pytest
 
-from labdaq.errors import DataError, LayoutError, NotFoundError, StateError, WaitTimeoutError
+from labdaq.errors import BusyError, DataError, LayoutError, NotFoundError, StateError, WaitTimeoutError
 from labdaq.pipeline import Pipeline, RunState, attach
 from labdaq.ring import system
+from labdaq.roles import Parameter
 
 
 def wait_until(condition, timeout=60.0):
@@ -25,6 +26,43 @@ def wait_until(condition, timeout=60.0):
 def pulses():
     for number in itertools.count():
         yield np.full(10, float(number))
+
+
+class Steps:
+    height = Parameter(1.0, low=0, high=10)
+
+    def acquire(self, event):
+        event.data[...] = self.height
+
+
+def test_parameters_are_changed_from_here_and_from_elsewhere(tmp_path):
+    steps = Steps()
+    daq = Pipeline("away", store=tmp_path)
+    raw = daq.ring("raw", "f8", (10,), capacity=16)
+    daq.source(steps, raw, name="steps")
+    daq.drain(raw)
+    with daq.start(detached=True) as run, attach(run.folder) as other:
+        with run.observe("raw", latest=True) as tap:
+            steps.height = 3.0
+            wait_until(lambda: tap.latest(timeout=20).data[0] == 3.0)
+            other.set_parameter("steps.height", 5)
+            wait_until(lambda: tap.latest(timeout=20).data[0] == 5.0)
+        with pytest.raises(LayoutError, match="not possible"):
+            steps.height = 11
+        other.set_parameter("steps.height", 11)
+        other.set_parameter("steps.width", 1)
+        wait_until(lambda: "no parameter" in (run.folder / "log.txt").read_text())
+        assert daq.state == RunState.RUNNING
+        with pytest.raises(BusyError):
+            daq.start()
+        daq.stop()
+        run.wait(30)
+        with pytest.raises(StateError, match="over"):
+            other.set_parameter("steps.height", 2)
+    text = (run.folder / "log.txt").read_text()
+    assert "steps: height = 3.0 from event" in text
+    assert "steps: height = 5.0 from event" in text
+    assert "11.0 is not possible" in text
 
 
 def endless(store):
