@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -27,7 +28,7 @@ class _Session:
         self.helper: ThreadPoolExecutor | None = None
 
 
-class DeviceSource:
+class DeviceSource(ABC):
     """The base of the sources with a device.
 
     Write your own by giving `device` and two methods: ``_connect(opened)``, which registers on the stack `opened`
@@ -125,14 +126,14 @@ class DeviceSource:
 
     # ------------------------------------------------------------------------------- for those who derive
 
-    def _resolve(self) -> None:
+    def _resolve(self) -> None:  # noqa: B027 - a hook, which may be left as it is
         """Find out the full name of the device, before it is locked."""
 
+    @abstractmethod
     def _connect(self, opened: contextlib.ExitStack) -> None:
         """Connect and prepare; register on `opened` how each step is undone."""
-        raise NotImplementedError
 
-    def _wake(self) -> None:
+    def _wake(self) -> None:  # noqa: B027 - likewise
         """Make a call that waits for the device return; called from another thread. May be called at any time."""
 
     def _check(self) -> _Session:

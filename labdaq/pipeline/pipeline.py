@@ -16,6 +16,7 @@ from labdaq.pipeline.declared import DeclaredRing, Tap
 from labdaq.pipeline.nodes import Node, check_wiring
 from labdaq.pipeline.recording.record import Record, new_record
 from labdaq.pipeline.running.attached import AttachedRun, attach
+from labdaq.pipeline.running.controls import RunControls
 from labdaq.pipeline.running.detached import start_detached, write_attach_file
 from labdaq.pipeline.running.limits import Limits
 from labdaq.pipeline.running.result import RunResult
@@ -36,7 +37,7 @@ Rings = DeclaredRing | Sequence[DeclaredRing]
 logger = logging.getLogger("labdaq.pipeline")
 
 
-class Pipeline:
+class Pipeline(RunControls):
     """Rings and workers: sources -> rings -> filters -> rings -> sinks.
 
     A context manager; leaving it ends a run and gives all memory back.
@@ -486,23 +487,8 @@ class Pipeline:
         for one in self.parameters.values():
             one.on_change = None
 
-    def pause(self) -> None:
-        """Hold the intake; what is in the rings flows on."""
-        self._command(Command.PAUSE)
-
-    def resume(self) -> None:
-        """Go on after a pause."""
-        self._command(Command.RESUME)
-
-    def stop(self) -> None:
-        """End the intake within a second, then process and keep what is in the rings. Returns at once."""
-        self._command(Command.STOP)
-
-    def abort(self) -> None:
-        """End everything within a second; what was not processed is counted as undelivered. Returns at once."""
-        self._command(Command.ABORT)
-
-    def _command(self, command: Command) -> None:
+    def command(self, command: Command) -> None:
+        """See :class:`labdaq.pipeline.running.controls.RunControls`."""
         on = self._on() or self._run
         if on is None:
             raise StateError(f"{command.value} is not possible: nothing runs; start a run first")

@@ -1,6 +1,7 @@
 """Rings to streams and back: a detector's ring is seen by a notebook on another machine."""
 
 import threading
+from abc import ABC, abstractmethod
 from typing import Any
 
 from labdaq.errors import ClosedError, EndOfDataError, LayoutError, WaitTimeoutError
@@ -13,7 +14,7 @@ __all__ = ["RingPublisher", "RingSubscriber", "publish", "subscribe"]
 _SLICE_S = 0.1
 
 
-class _Bridge:
+class _Bridge(ABC):
     """A thread that carries frames until it is told to end, or there are no more; a context manager."""
 
     _stream: OutputStream | InputStream
@@ -32,8 +33,9 @@ class _Bridge:
         except BaseException as error:  # noqa: BLE001 - raised where the bridge is closed
             self._error = error
 
+    @abstractmethod
     def _carry(self) -> None:
-        raise NotImplementedError
+        """Do the work, until there is no more."""
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until there is no more to carry.

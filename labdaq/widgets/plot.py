@@ -2,6 +2,7 @@
 
 import base64
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
@@ -40,7 +41,7 @@ class Picture:
         return self.text
 
 
-class LivePlot:
+class LivePlot(ABC):
     """A plot that follows a run while it is shown; the base of all.
 
     It looks at rings as an observer, in a thread of its own for all plots, and cannot hold the data back.
@@ -79,19 +80,19 @@ class LivePlot:
 
     # ------------------------------------------------------------------------- what each plot is
 
+    @abstractmethod
     def _see(self) -> None:
         """Look at the data, and call `_show` with what is new."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _draw(self, figure: Any) -> None:
         """Draw what was shown last, with matplotlib."""
-        raise NotImplementedError
 
     def _controls(self) -> Sequence[Any]:
         """Widgets above the figure."""
         return ()
 
-    def _release(self) -> None:
+    def _release(self) -> None:  # noqa: B027 - a hook, which may be left as it is
         """Give back what it holds."""
 
     # ------------------------------------------------------------------------------------ showing

@@ -10,6 +10,7 @@ from typing import Any
 
 from labdaq.errors import ClosedError, DataError, NotFoundError, ResourceError, StateError, WaitTimeoutError
 from labdaq.native.process import Identity, is_alive
+from labdaq.pipeline.running.controls import RunControls
 from labdaq.pipeline.running.detached import ATTACH_FILE, bury
 from labdaq.pipeline.running.requests import ask
 from labdaq.pipeline.running.states import Command, RunState, next_state
@@ -37,7 +38,7 @@ def attach(folder: str | os.PathLike[str]) -> "AttachedRun":
     return AttachedRun(Path(folder))
 
 
-class AttachedRun:
+class AttachedRun(RunControls):
     """A run of another process; a context manager that only stops looking.
 
     Attributes
@@ -129,18 +130,6 @@ class AttachedRun:
 
     # ---------------------------------------------------------------------------------- control
 
-    def command(self, command: Command) -> None:
-        """Ask for something, and wait until it is heard.
-
-        Raises
-        ------
-        StateError
-            Not in this state, or it is over.
-        WaitTimeoutError
-            Nobody heard.
-        """
-        self._ask(command)
-
     def set_parameter(self, name: str, value: Any) -> None:
         """Change a parameter, by ``worker.name``, at the border of the next event; the log of the run tells of it.
 
@@ -153,24 +142,16 @@ class AttachedRun:
             raise StateError(f"{name} cannot be changed: run {self.number} of {self.name!r} is over")
         ask(self.folder, {"parameter": name, "value": value})
 
-    def pause(self) -> None:
-        """Hold the intake."""
-        self._ask(Command.PAUSE)
+    def command(self, command: Command) -> None:
+        """Ask for a change of state, and wait until it is heard.
 
-    def resume(self) -> None:
-        """Go on after a pause."""
-        self._ask(Command.RESUME)
-
-    def stop(self) -> None:
-        """End the intake, and process what is in the rings."""
-        self._ask(Command.STOP)
-
-    def abort(self) -> None:
-        """End everything within a second."""
-        self._ask(Command.ABORT)
-
-    def _ask(self, command: Command) -> None:
-        """Ask for something, and wait until it is heard."""
+        Raises
+        ------
+        StateError
+            Not in this state, or it is over.
+        WaitTimeoutError
+            Nobody heard.
+        """
         if self.is_over:
             raise StateError(f"{command.value} is not possible: run {self.number} of {self.name!r} is over")
         next_state(self.state, command)

@@ -13,6 +13,7 @@ from labdaq.pipeline.declared import DeclaredRing
 from labdaq.pipeline.nodes import Node, upstream_order
 from labdaq.pipeline.recording.record import Record
 from labdaq.pipeline.running.closing import balance_of, flush, settle_the_dead
+from labdaq.pipeline.running.controls import RunControls
 from labdaq.pipeline.running.crew import Crew, Member
 from labdaq.pipeline.running.ledger import Ledger
 from labdaq.pipeline.running.limits import Limits
@@ -32,7 +33,7 @@ ABORT_S = 0.7
 """So long everything may take to end by itself when a run is aborted; then it is ended."""
 
 
-class Run:
+class Run(RunControls):
     """One run of a pipeline. Made and started by the pipeline.
 
     Parameters
