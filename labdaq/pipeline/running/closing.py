@@ -1,11 +1,13 @@
-"""Closing the books of a run: what is left in the rings, what the dead had noted, and the balance."""
+"""Closing the books of a run: what is left in the rings, what the dead had noted, dead time and the balance."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from labdaq.errors import EndOfDataError
 from labdaq.pipeline.nodes import Node
-from labdaq.pipeline.running.ledger import NodeBalance
+from labdaq.pipeline.running.ledger import Ledger, NodeBalance
+from labdaq.pipeline.running.result import RunResult
+from labdaq.pipeline.running.states import RunState
 from labdaq.pipeline.workers import board as b
 from labdaq.pipeline.workers.board import Board, Row
 from labdaq.ring import Ring
@@ -13,7 +15,57 @@ from labdaq.ring import Ring
 if TYPE_CHECKING:
     from labdaq.pipeline.running.run import Run
 
-__all__ = ["balance_of", "flush", "settle_the_dead"]
+__all__ = ["close_books", "deadtime_of", "flush"]
+
+
+def close_books(run: "Run") -> RunResult:
+    """What a run comes to, once all its workers have ended or were given up."""
+    for node in run.nodes:
+        for declared in node.reads:
+            rows = [member.row for member in run.crew.members[node.name]]
+            run.undelivered[node.name] += flush(run.rings[declared], node.name, rows)
+    _settle_the_dead(run.board)
+    ledger = Ledger.of(_balance_of(node, run) for node in run.nodes)
+    if run.failure:
+        run.state = RunState.FAILED
+        if run.failure not in run.reason:
+            run.reason = f"{run.reason}; {run.failure}" if run.reason else run.failure
+    run.board.words[b.STATE] = int(run.state)
+    seconds, deadtime = run.seconds, deadtime_of(run)
+    return RunResult(
+        name=run.name,
+        number=run.number,
+        state=run.state,
+        reason=run.reason,
+        events=sum(ledger[node.name].accepted for node in run.nodes if node.is_source),
+        seconds=seconds,
+        live_time_s=seconds * (1 - deadtime),
+        deadtime=deadtime,
+        ledger=ledger,
+        errors=tuple(run.errors),
+        nerror=run.nerror,
+        stuck=tuple(run.stuck),
+        restarts=run.restarts,
+        folder=run.folder if run.record.key else None,
+        key=run.record.key,
+    )
+
+
+def deadtime_of(run: "Run") -> float:
+    """Fraction of the intake in which events could not be taken; the mean of several sources.
+
+    Sources waited for room, or copied; those that cannot wait lost events because there was no room.
+    """
+    seconds = run.seconds
+    rows = [member.row for member in run.crew.sources if member.node.role == "source"]
+    return sum(_deadtime_of(row, seconds) for row in rows) / len(rows) if rows else 0.0
+
+
+def _deadtime_of(row: Row, seconds: float) -> float:
+    waited = row.get(b.W_WAITED_NS) / 1e9 / seconds if seconds else 0.0
+    refused = row.get(b.W_REFUSED)
+    lost = refused / (refused + row.get(b.W_WRITTEN)) if refused else 0.0
+    return 1.0 - (1.0 - min(waited, 1.0)) * (1.0 - lost)
 
 
 def flush(ring: Ring, group: str, rows: Iterable[Row] = ()) -> int:
@@ -35,13 +87,13 @@ def flush(ring: Ring, group: str, rows: Iterable[Row] = ()) -> int:
                     row.strike_out(reader.claim)
 
 
-def settle_the_dead(board: Board) -> None:
+def _settle_the_dead(board: Board) -> None:
     """Count for good what workers had noted when they died: they had released it, or it would have been found."""
     for row in board.rows():
         row.settle()
 
 
-def balance_of(node: Node, run: "Run") -> NodeBalance:
+def _balance_of(node: Node, run: "Run") -> NodeBalance:
     """The balance of a node at the end."""
     rows = [member.row for member in run.crew.members[node.name]]
     counts = {name: sum(row.counts()[name] for row in rows) for name in b.OUTCOMES}

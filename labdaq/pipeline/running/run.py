@@ -12,19 +12,17 @@ from labdaq.errors import LabdaqError, StateError
 from labdaq.pipeline.declared import DeclaredRing
 from labdaq.pipeline.nodes import Node, upstream_order
 from labdaq.pipeline.recording.record import Record
-from labdaq.pipeline.running.closing import balance_of, flush, settle_the_dead
+from labdaq.pipeline.running.changes import ParameterChanges
+from labdaq.pipeline.running.closing import close_books, flush
 from labdaq.pipeline.running.controls import RunControls
 from labdaq.pipeline.running.crew import Crew, Member
-from labdaq.pipeline.running.ledger import Ledger
 from labdaq.pipeline.running.limits import Limits
 from labdaq.pipeline.running.result import RunResult
 from labdaq.pipeline.running.snapshots import Snapshot, snapshot_of
 from labdaq.pipeline.running.states import Command, RunState, next_state
 from labdaq.pipeline.running.supervision import Supervisor
 from labdaq.pipeline.workers import board as b
-from labdaq.pipeline.workers.board import Row
 from labdaq.ring.warming import warm
-from labdaq.roles import parameters_of
 
 __all__ = ["Run"]
 
@@ -82,7 +80,6 @@ class Run(RunControls):
         self.stuck: list[str] = []
         self.losses: dict[str, dict[str, int]] = {}
         self.parameters: list[tuple[str, str, Any, int]] = []
-        self._wanted: dict[tuple[str, str], Any] = {}
         self.undelivered: Counter[str] = Counter()
         self.result: RunResult | None = None
         self.on_over: list[Callable[[], None]] = []
@@ -95,6 +92,7 @@ class Run(RunControls):
         self._begin_frames = {ring: self.rings[ring].statistics().frames_written for ring in rings}
         self.messages: queue.SimpleQueue[tuple[Member, str, Any]] = queue.SimpleQueue()
         self.crew = Crew(self.nodes, self.rings, self.folder, lambda *message: self.messages.put(message))
+        self.changes = ParameterChanges(self.nodes, self.crew)
         self.board = self.crew.board
         self._lock = threading.RLock()
         self._over = threading.Event()
@@ -238,26 +236,9 @@ class Run(RunControls):
 
     def set_parameter(self, node: str, name: str, value: Any) -> None:
         """Change a parameter at the border of the next event of all workers that use it."""
-        changed = next(parameters_of(one.work)[name] for one in self.nodes if one.name == node)
-        for one in self.nodes:
-            for known, parameter in parameters_of(one.work).items():
-                if parameter is changed:
-                    self._wanted[one.name, known] = value
-                    for member in self.crew.members[one.name]:
-                        member.host.change(known, value)
+        changed = self.changes.ask(node, name, value)
         if self.is_over:
             changed.apply(value)
-
-    def note_parameter(self, member: Member, name: str, value: Any) -> None:
-        """A worker set a parameter: if it did so in another process, show it here, too."""
-        if member.host.is_killable:
-            parameters_of(member.node.work)[name].apply(value)
-
-    def tell_parameters(self, member: Member) -> None:
-        """What was changed before this worker came."""
-        for (node, name), value in list(self._wanted.items()):
-            if node == member.node.name:
-                member.host.change(name, value)
 
     def note_error(self, text: str) -> None:
         """Something went wrong that the result has to tell."""
@@ -287,20 +268,6 @@ class Run(RunControls):
         end = self.board.words[b.ENDED_NS] or time.monotonic_ns()
         paused = self._paused_s + (time.monotonic() - self._paused_at if self.state == RunState.PAUSED else 0.0)
         return max((end - self._started_ns) / 1e9 - paused, 0.0)
-
-    def deadtime(self) -> float:
-        """Fraction of the intake in which events could not be taken; the mean of several sources.
-
-        Sources waited for room, or copied; those that cannot wait lost events because there was no room.
-        """
-        rows = [member.row for member in self.crew.sources if member.node.role == "source"]
-        return sum(self._deadtime_of(row) for row in rows) / len(rows) if rows else 0.0
-
-    def _deadtime_of(self, row: Row) -> float:
-        waited = row.get(b.W_WAITED_NS) / 1e9 / self.seconds if self.seconds else 0.0
-        refused = row.get(b.W_REFUSED)
-        lost = refused / (refused + row.get(b.W_WRITTEN)) if refused else 0.0
-        return 1.0 - (1.0 - min(waited, 1.0)) * (1.0 - lost)
 
     def written_to(self, ring: DeclaredRing) -> int:
         """Events that this run wrote into a ring."""
@@ -332,11 +299,8 @@ class Run(RunControls):
         self.end_rings()
         self.crew.dismiss(2.0 if not self.stuck else 0.1)
         try:
-            for node in self.nodes:  # what was set and found no event any more, or was set in a process
-                for name, parameter in parameters_of(node.work).items():
-                    if (node.name, name) in self._wanted:
-                        parameter.apply(self._wanted[node.name, name])
-            self._close_books()
+            self.changes.settle()
+            self.result = close_books(self)
             self._end_record()
         finally:
             self._leave_to_the_stuck()
@@ -358,34 +322,3 @@ class Run(RunControls):
         except (LabdaqError, OSError) as error:
             self.note_error(f"the record of the run could not be completed: {error}")
             self.result = replace(self.over(), errors=tuple(self.errors), nerror=self.nerror)
-
-    def _close_books(self) -> None:
-        for node in self.nodes:
-            for declared in node.reads:
-                rows = [member.row for member in self.crew.members[node.name]]
-                self.undelivered[node.name] += flush(self.rings[declared], node.name, rows)
-        settle_the_dead(self.board)
-        ledger = Ledger.of(balance_of(node, self) for node in self.nodes)
-        if self.failure:
-            self.state = RunState.FAILED
-            if self.failure not in self.reason:
-                self.reason = f"{self.reason}; {self.failure}" if self.reason else self.failure
-        self.board.words[b.STATE] = int(self.state)
-        seconds, deadtime = self.seconds, self.deadtime()
-        self.result = RunResult(
-            name=self.name,
-            number=self.number,
-            state=self.state,
-            reason=self.reason,
-            events=sum(ledger[node.name].accepted for node in self.nodes if node.is_source),
-            seconds=seconds,
-            live_time_s=seconds * (1 - deadtime),
-            deadtime=deadtime,
-            ledger=ledger,
-            errors=tuple(self.errors),
-            nerror=self.nerror,
-            stuck=tuple(self.stuck),
-            restarts=self.restarts,
-            folder=self.folder if self.record.key else None,
-            key=self.record.key,
-        )

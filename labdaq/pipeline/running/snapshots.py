@@ -9,6 +9,7 @@ import numpy as np
 
 from labdaq.errors import LabdaqError
 from labdaq.files import CsvFile
+from labdaq.pipeline.running.closing import deadtime_of
 from labdaq.pipeline.workers import board as b
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Observation:
             events=run.board.taken,
             rings=tuple(self._ring(ring, elapsed_s) for ring in run.rings),
             nodes=tuple(self._node(node, elapsed_s) for node in run.nodes),
-            deadtime=run.deadtime(),
+            deadtime=deadtime_of(run),
         )
 
     def _ring(self, declared: Any, elapsed_s: float) -> RingSnapshot:

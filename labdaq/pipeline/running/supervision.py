@@ -148,7 +148,7 @@ class Supervisor:
             member.lost = said
         elif kind == "parameter":
             run.parameters.append((member.node.name, *said))
-            run.note_parameter(member, *said[:2])
+            run.changes.show(member, *said[:2])
             run.record.log("info", "{}: {} = {} from event {} on".format(member.node.name, *said))
         elif kind == "losses":
             known = Counter(run.losses.get(member.node.name, {}))
@@ -189,7 +189,7 @@ class Supervisor:
         run.restarts += 1
         try:
             new = run.crew.hire(member.node, member.plan.number)
-            run.tell_parameters(new)
+            run.changes.tell(new)
             new.host.start()
         except LabdaqError as error:
             run.note_error(str(error))

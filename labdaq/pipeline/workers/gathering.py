@@ -15,7 +15,7 @@ from labdaq.errors import ClosedError
 from labdaq.pipeline.workers.trace import TRACE
 
 if TYPE_CHECKING:
-    from labdaq.pipeline.workers.intake import SourceWorker
+    from labdaq.pipeline.workers.taking import SourceWorker
 
 __all__ = ["Gatherer"]
 
