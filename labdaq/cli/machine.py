@@ -28,12 +28,14 @@ def warm() -> None:
     """Compile everything now, so that nothing has to be compiled during a run."""
     from labdaq import kernels, packet, ring
     from labdaq.native import cache_folder
+    from labdaq.pipeline.workers import compiled_steps
     from labdaq.store import warming
 
     start = time.perf_counter()
     ring.warm()
     kernels.warm()
     warming.warm()
+    compiled_steps.warm()
     packet.warm()
     typer.echo(f"compiled in {time.perf_counter() - start:.1f} s, kept in {cache_folder()}")
 
@@ -146,7 +148,7 @@ def _cache() -> Finding:
     from labdaq.native import cache_folder
 
     folder = cache_folder()
-    compiled = len(list(folder.glob("*.nbi")))
+    compiled = len(list(folder.glob("*/*.nbi")))
     if not compiled:
         return Finding("compiled code", f"none yet in {folder}", "labdaq warm compiles it now")
     return Finding("compiled code", f"{compiled} functions in {folder}")

@@ -2,14 +2,14 @@
 
 Numba alone keys a cached function by the file it stands in, so a change of a callee in another file is
 served stale machine code, and a read-only installation without a home folder cannot even be imported.
-Here the key is a hash of all sources of the package and of numba's version, and the cache lies in a
-folder that can be written: ``$LABDAQ_CACHE``, the user's cache folder, or a private temporary one.
+Here the key is a hash of the module's source, of those of all modules of the package that it imports, and of
+numba's version; and the cache lies in a folder that can be written: ``$LABDAQ_CACHE``, the user's cache folder,
+or a private temporary one.
 """
 
 import atexit
 import contextlib
 import functools
-import hashlib
 import os
 import shutil
 import sys
@@ -21,11 +21,12 @@ from typing import Any, TypeVar, cast, overload
 import numba
 from numba.core import caching
 
+from labdaq.native.sources import PACKAGE, module_of, sources_key
+
 __all__ = ["cache_folder", "inlined", "jit"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_PACKAGE = Path(__file__).resolve().parent.parent
 _KEPT_VERSIONS = 8
 
 
@@ -51,23 +52,13 @@ def _is_private_and_writable(folder: Path) -> bool:
 
 
 @functools.cache
-def sources_key() -> str:
-    """Hash of every source file of the package and of numba's version."""
-    digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-@functools.cache
 def cache_folder() -> Path:
-    """Where the machine code of this version of the sources is kept.
+    """Where machine code is kept: in a folder for each version of each module.
 
     Returns
     -------
     pathlib.Path
-        ``$LABDAQ_CACHE/<key>`` when that variable is set, else a folder under the user's cache folder,
+        ``$LABDAQ_CACHE`` when that variable is set, else a folder under the user's cache folder,
         else a private temporary folder which lasts as long as this process.
     """
     user = os.getuid() if hasattr(os, "getuid") else 0
@@ -76,12 +67,8 @@ def cache_folder() -> Path:
         places.append(_user_cache() / "labdaq")
     places.append(Path(tempfile.gettempdir()) / f"labdaq-cache-{user}")
     for place in places:
-        folder = place / sources_key()
-        is_new = not folder.exists()
-        if _is_private_and_writable(folder):
-            if is_new:
-                _forget_old_versions(place)
-            return folder
+        if _is_private_and_writable(place / "code"):
+            return place / "code"
     mine = Path(tempfile.mkdtemp(prefix="labdaq-cache-"))
     atexit.register(_remove, mine, os.getpid())
     return mine
@@ -92,9 +79,26 @@ def _remove(folder: Path, pid: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _forget_old_versions(place: Path) -> None:
-    versions = sorted((p for p in place.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
-    for old in versions[:-_KEPT_VERSIONS]:
+@functools.cache
+def _module_folder(file: Path) -> Path:
+    """Where the machine code of a module, as it is now, is kept."""
+    module = module_of(file)
+    folder = cache_folder() / f"{module}-{sources_key(file)}"
+    if not folder.exists():
+        with contextlib.suppress(OSError):  # a full disk: numba does without, and says so
+            folder.mkdir(mode=0o700, exist_ok=True)
+        _forget_old_versions(module)
+    return folder
+
+
+def _forget_old_versions(module: str) -> None:
+    # Another process may forget the same ones, or make a new one, at the same time.
+    versions = [path for path in cache_folder().glob(f"{module}-*") if path.is_dir()]
+    times = {}
+    for path in versions:
+        with contextlib.suppress(OSError):
+            times[path] = path.stat().st_mtime
+    for old in sorted(times, key=lambda path: times[path])[:-_KEPT_VERSIONS]:
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -102,21 +106,21 @@ class _SourcesLocator(caching._CacheLocator):  # type: ignore[misc]
     """Tells numba where the cache of labdaq's own functions is, and when it is valid."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
-        place = f"{Path(file).resolve().relative_to(_PACKAGE)}:{function.__code__.co_firstlineno}"
-        self._name = hashlib.sha256(place.encode()).hexdigest()[:12]
+        self._file = Path(file).resolve()
+        self._line = function.__code__.co_firstlineno
 
     def get_cache_path(self) -> str:
-        return str(cache_folder())
+        return str(_module_folder(self._file))
 
     def get_source_stamp(self) -> str:
-        return sources_key()
+        return sources_key(self._file)
 
     def get_disambiguator(self) -> str:
-        return self._name
+        return str(self._line)
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], file: str) -> "_SourcesLocator | None":
-        is_ours = _PACKAGE in Path(file).resolve().parents
+        is_ours = PACKAGE in Path(file).resolve().parents
         return cls(function, file) if is_ours else None
 
 

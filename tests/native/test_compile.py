@@ -48,7 +48,7 @@ def test_a_second_process_loads_from_the_cache(copy, tmp_path):
     second = run(copy, LABDAQ_CACHE=str(tmp_path / "cache"))
     assert (first[1], second[1]) == ("0", "1")
     assert first[2] == second[2]
-    assert Path(first[2]).parent == tmp_path / "cache"
+    assert Path(first[2]).is_relative_to(tmp_path / "cache")
 
 
 def test_an_edited_callee_in_another_file_is_compiled_anew(copy, tmp_path):
@@ -65,15 +65,24 @@ def test_an_edited_callee_in_another_file_is_compiled_anew(copy, tmp_path):
     assert run(copy, ask, LABDAQ_CACHE=cache) == ["1010", "0"]
 
 
+def test_an_edit_elsewhere_leaves_the_cache_valid(copy, tmp_path):
+    cache = str(tmp_path / "cache")
+    assert run(copy, LABDAQ_CACHE=cache)[1] == "0"
+    (copy / "native" / "unrelated.py").write_text("from labdaq.native.clocks import utc_ns\n")
+    assert run(copy, LABDAQ_CACHE=cache)[1] == "1"
+
+
 def test_only_the_newest_versions_are_kept(copy, tmp_path):
-    cache = tmp_path / "cache"
+    code = tmp_path / "cache" / "code"
     for number in range(20):
-        (cache / f"old{number}").mkdir(parents=True)
-        os.utime(cache / f"old{number}", (number, number))
-    here = Path(run(copy, "from labdaq.native import cache_folder; print(cache_folder())", LABDAQ_CACHE=str(cache))[0])
-    left = {path.name for path in cache.iterdir()}
+        for module in ("native.clocks", "native.other"):
+            (code / f"{module}-{number}").mkdir(parents=True)
+            os.utime(code / f"{module}-{number}", (number, number))
+    run(copy, LABDAQ_CACHE=str(tmp_path / "cache"))
+    left = {path.name for path in code.glob("native.clocks-*")}
     assert len(left) == 8
-    assert {here.name, "old19"} <= left
+    assert {"native.clocks-19", "native.clocks-13"} <= left
+    assert len(list(code.glob("native.other-*"))) == 20
 
 
 def test_without_a_home_the_code_goes_to_the_temporary_folder(copy, tmp_path):
@@ -129,8 +138,7 @@ def test_where_nothing_can_be_written_every_process_has_its_own(copy, tmp_path):
 def test_a_folder_of_another_user_is_not_trusted(copy, tmp_path):
     if not hasattr(os, "getuid") or os.getuid() != 0:
         pytest.skip("only root can give folders away")
-    key = Path(run(copy, LABDAQ_CACHE=str(tmp_path / "mine"))[2]).name
-    foreign = tmp_path / "theirs" / key
+    foreign = tmp_path / "theirs" / Path(run(copy, LABDAQ_CACHE=str(tmp_path / "mine"))[2]).name
     foreign.mkdir(parents=True)
     os.chown(foreign, 54321, 54321)
     environment = {"LABDAQ_CACHE": str(tmp_path / "theirs"), "HOME": str(tmp_path / "home")}
