@@ -190,7 +190,8 @@ class RingCore:
         if oldest is None:
             return
         ticket, owner, age_s = oldest
-        if age_s > STALL_S and ticket != self._stalled:
+        is_in_the_way = self.control.at(self.control.writers + w.HEAD) > ticket + 1  # others have claimed behind it
+        if is_in_the_way and age_s > STALL_S and ticket != self._stalled:
             self._stalled = ticket
             logger.warning(
                 "ring %r: the %s has held frames for %.1f s without committing; everything behind them waits",

@@ -124,10 +124,19 @@ class Observer(Participant):
 
     def latest(self, timeout: float | None = None) -> ObservedEvent:
         """The newest event; those before it count as skipped."""
-        control = self._core.control
-        frontier = control.at(control.writers + w.FRONTIER)
-        self._skip_to(max(self._cursor, frontier - 1))
+        self._skip_to(self._newest())
         return self.read(timeout)
+
+    def _newest(self) -> int:
+        """Index of the newest event that was not taken back, or the cursor where there is none behind it."""
+        control = self._core.control
+        if control[w.GENERATION] != self._memory.generation:
+            self._remap()
+        frame = control.at(control.writers + w.FRONTIER) - 1
+        oldest = max(self._cursor, oldest_safe(control.address))
+        while frame > oldest and self._is_void(frame):
+            frame -= 1
+        return max(frame, self._cursor)
 
     def __iter__(self) -> "Generator[ObservedEvent, None, None]":
         try:

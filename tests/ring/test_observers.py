@@ -74,6 +74,18 @@ def test_the_latest_passes_over_the_others(ring):
             observer.latest(timeout=0)
 
 
+def test_the_latest_is_one_that_was_not_taken_back(ring):
+    put(ring, range(3))
+    with ring.observer() as observer, ring.writer() as writer:
+        for _ in range(2):
+            writer.reserve().void()
+        assert int(observer.latest(timeout=0).data) == 2
+        with pytest.raises(WaitTimeoutError):
+            observer.latest(timeout=0)
+        put(ring, [7])
+        assert int(observer.latest(timeout=0).data) == 7
+
+
 def test_frames_that_are_being_written_are_not_shown(ring):
     put(ring, range(8))
     with ring.observer() as observer, ring.writer() as writer:
@@ -217,3 +229,14 @@ def test_two_observers_with_voids_balance():
             assert all(index == value and index not in voided for index, value in found)
             gone = observer.skipped + observer.overwritten
             assert len(found) + gone <= 5000 <= len(found) + gone + len(voided)
+
+
+def test_who_holds_frames_is_told_of_when_others_wait_behind(ring, caplog, monkeypatch):
+    monkeypatch.setattr("labdaq.ring.core.STALL_S", 0.0)
+    monkeypatch.setattr("labdaq.ring.core._LOOK_EVERY_S", 0.0)
+    with ring.writer() as slow, ring.writer() as quick, slow.reserve():
+        ring._core.look_after()
+        assert not caplog.records
+        quick.put(1)
+        ring._core.look_after()
+        assert "has held frames" in caplog.text

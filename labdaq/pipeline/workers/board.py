@@ -28,11 +28,11 @@ _MAGIC = 0x6C616264_61710002
 # ---- words of the head
 MAGIC, STATE, REQUEST, IS_TAKING, IS_PAUSED, IS_ABORTED = range(6)
 TAKEN, LIMIT, STARTED_NS, ENDED_NS, NROWS, NTABLES = range(6, 12)
-PID, HEARTBEAT_NS = 12, 13
+PID, HEARTBEAT_NS, SECONDS_NS, DEADTIME_PPB = range(12, 16)  # the last two: of the intake so far
 HEAD_WORDS = 64
 
 # ---- words of a row
-W_STATE, W_PID, W_CLAIM, W_GROUP, W_WRITTEN, W_ERRORS, W_BUSY_NS, W_CPU_NS = range(8)
+W_STATE, W_PID, W_CLAIM, W_GROUP, W_WRITTEN, W_ERRORS, W_CPU_NS = range(7)
 W_FRAME, W_FIRST, W_BEHIND = range(8, 11)  # of the claim at hand, in compiled code
 W_AT = 13  # index of the event at hand, plus 1
 W_REFUSED = 12  # of a source that pushes: events for which there was no room

@@ -27,7 +27,7 @@ BAD_COUNT, ADOPTED = -101, -102
 """Beside the codes of labdaq.ring.words: the function returned an impossible number; a claim was taken over."""
 _SLICE_NS = 50_000_000
 _TALLIES, _TOTALS, _CLAIM, _WRITTEN = 8 * b.W_TALLIES, 8 * b.W_TOTALS, 8 * b.W_CLAIM, 8 * b.W_WRITTEN
-_BUSY, _FRAME, _FIRST, _BEHIND = 8 * b.W_BUSY_NS, 8 * b.W_FRAME, 8 * b.W_FIRST, 8 * b.W_BEHIND
+_FRAME, _FIRST, _BEHIND = 8 * b.W_FRAME, 8 * b.W_FIRST, 8 * b.W_BEHIND
 _COMPILING = threading.Lock()
 
 
@@ -172,7 +172,6 @@ def run_slice(function: Any, wires: Wires, most: int) -> int:
             continue
         if start < 0:
             return start
-        begun = monotonic_ns()
         poke(books.row + _FIRST, start)
         poke(books.row + _BEHIND, peek(source.handle + w.END))
         poke(source.handle + w.IN_USE, 0)
@@ -182,8 +181,6 @@ def run_slice(function: Any, wires: Wires, most: int) -> int:
         code = finish_claim(function, wires, start)
         if code != 0:
             return code
-        spent = monotonic_ns() - begun
-        poke(books.row + _BUSY, peek(books.row + _BUSY) + spent)
     return w.AGAIN
 
 

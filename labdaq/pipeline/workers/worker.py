@@ -136,7 +136,6 @@ class Worker(ABC):
         now_ns = time.perf_counter_ns()
         spent_ns = max(now_ns - self._since_ns, 1)
         self._since_ns = now_ns
-        self.row.put(b.W_BUSY_NS, self.row.get(b.W_BUSY_NS) + spent_ns)
         self.row.put(b.W_CPU_NS, time.thread_time_ns())
         return max(1, min(MOST_AHEAD, int(CLAIM_S * 1e9 * count / spent_ns)))
 
