@@ -180,10 +180,14 @@ class RingCore:
             return False
         self._looked_at = now
         self._warn_of_stalls()
+        return self.recover() > 0
+
+    def recover(self) -> int:
+        """Settle the dead now; how many there were."""
         if not lost_places(self.control):
-            return False
+            return 0
         with self.control.locked():
-            return recovery.recover(self) > 0
+            return recovery.recover(self)
 
     def _warn_of_stalls(self) -> None:
         oldest = oldest_claim(self.control, self.control.writers)

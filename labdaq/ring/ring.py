@@ -359,6 +359,15 @@ class Ring:
 
     # -------------------------------------------------------------------------------- statistics
 
+    def recover(self) -> int:
+        """Settle now what users left whose processes are gone; how many there were.
+
+        Who waits in a ring does the same several times a second: this is for those who cannot wait for that. What
+        a reader had claimed is delivered again, what a writer had claimed is voided.
+        """
+        self._core.check_open()
+        return self._core.recover()
+
     def statistics(self) -> RingStatistics:
         """What the ring and its users are doing; nobody is stopped."""
         self._core.check_open()

@@ -293,3 +293,24 @@ def test_a_program_that_is_interrupted_while_it_waits_leaves_nothing():
     assert time.monotonic() - sent < 2
     assert "KeyboardInterrupt" in errors
     assert not list(mapping.folder().glob(f"{token}*"))
+
+
+def claim_and_wait(ring, group, answers):
+    reader = ring.reader(group).__enter__()
+    answers.put(reader.read_span(2).nframe)
+    time.sleep(1000)
+
+
+def test_what_the_dead_had_claimed_is_delivered_again_as_soon_as_that_is_asked_for(ring):
+    ring.group("all")
+    write(ring, range(4))
+    answers = multiprocessing.get_context("spawn").SimpleQueue()
+    (child,) = start("spawn", (claim_and_wait, ring, "all", answers))
+    assert answers.get() == 2
+    child.kill()
+    child.join()
+    assert (ring.recover(), ring.recover()) == (1, 0)
+    ring.end()
+    with ring.reader("all") as reader:
+        assert [int(event.data) for event in reader] == [0, 1, 2, 3]
+    child.close()

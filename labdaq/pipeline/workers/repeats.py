@@ -14,7 +14,7 @@ from labdaq.native import jit
 from labdaq.native.atomics import compare_and_swap, load
 from labdaq.pipeline.workers.trace import is_redelivered, record_key
 
-__all__ = ["begin_record", "end_record", "unseen_records"]
+__all__ = ["begin_record", "end_record", "unseen_records", "warm"]
 
 _DONE, _IS_COPY = 1, 2
 _FRAME_SHIFT, _KEY_SHIFT = 2, 24
@@ -88,3 +88,13 @@ def unseen_records(table: Any, counters: Any, numbers: Any, first: int) -> Any:
         chosen[i] = begin_record(table, counters[i], numbers[i], first + i, False)
         end_record(table, counters[i], numbers[i], first + i)
     return chosen
+
+
+def warm() -> None:
+    """Compile everything here, or take it from the cache, before the first event comes."""
+    table, numbers = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    begin_record(table, 0, 0, 0, False)
+    end_record(table, 0, 0, 0)
+    for writeable in (True, False):  # what is read of a ring is read-only; what was copied is not
+        numbers.flags.writeable = writeable
+        unseen_records(table, numbers, numbers, 0)

@@ -7,6 +7,7 @@ import numpy as np
 
 from labdaq.errors import EndOfDataError, LabdaqError, WaitTimeoutError
 from labdaq.pipeline.workers import board as b
+from labdaq.pipeline.workers import repeats
 from labdaq.pipeline.workers.filtering import ReadingWorker, strike_out
 from labdaq.pipeline.workers.outlets import Outlet
 from labdaq.pipeline.workers.repeats import unseen_records
@@ -66,9 +67,24 @@ class KeepingWorker(Worker):
             if hasattr(sink, "open"):
                 sink.open(plan.folder)
             if hasattr(sink, "close"):
-                stack.callback(sink.close)
+                stack.callback(self._close, sink)
+            if plan.table is not None:
+                repeats.warm()
             self.ready()
             self.keep_all(reader, sink)
+
+    def _close(self, sink: Any) -> None:
+        try:
+            sink.close()
+        except LabdaqError:
+            self._retract(getattr(sink, "lost", 0))
+            raise
+
+    def _retract(self, count: int) -> None:
+        """So many of the events that a sink had taken were not kept after all: it had no room."""
+        words, totals = self.row.words, self.row.base + b.W_TOTALS
+        words[totals + b.ACCEPTED] -= count
+        words[totals + b.DISCARDED] += count
 
     def keep_all(self, reader: EventReader, sink: Any) -> None:
         """Keep what comes until the ring ends."""
@@ -113,6 +129,7 @@ class KeepingWorker(Worker):
             sink.write(batch)
         except LabdaqError as error:
             # A file that cannot be written will not be better with the next batch.
+            self._retract(max(getattr(sink, "lost", 0) - len(batch), 0))
             self.note_error(error)
             raise TooManyErrorsError(f"{self.plan.who} cannot go on: {error}") from error
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises
