@@ -28,7 +28,7 @@ def warm() -> None:
     """Compile everything now, so that nothing has to be compiled during a run."""
     from labdaq import kernels, packet, ring
     from labdaq.native import cache_folder
-    from labdaq.pipeline.workers import compiled_steps
+    from labdaq.pipeline.workers import compiled_steps, repeats
     from labdaq.store import warming
 
     start = time.perf_counter()
@@ -36,6 +36,7 @@ def warm() -> None:
     kernels.warm()
     warming.warm()
     compiled_steps.warm()
+    repeats.warm()
     packet.warm()
     typer.echo(f"compiled in {time.perf_counter() - start:.1f} s, kept in {cache_folder()}")
 
@@ -91,13 +92,16 @@ class Finding(NamedTuple):
 @app.command()
 @plain_errors()
 def doctor(
-    clean: Annotated[bool, typer.Option("--clean", help="Remove shared memory that no living process owns.")] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove shared memory and folders of runs that no living process owns.")
+    ] = False,
 ) -> None:
     """Look at what labdaq needs of this machine, and say what to do; exit code 1 when something is amiss."""
     if clean:
         from labdaq import ring
+        from labdaq.pipeline.recording.scratch import remove_leftovers
 
-        removed = ring.clean()
+        removed = [*ring.clean(), *(str(path) for path in remove_leftovers())]
         typer.echo("\n".join(f"removed {name}" for name in removed) or "nothing to remove")
         return
     findings = [_python(), _numba(), _processors(), *_shared_memory(), _leftovers(), _cache()]
@@ -138,8 +142,9 @@ def _shared_memory() -> Iterator[Finding]:
 
 def _leftovers() -> Finding:
     from labdaq import ring
+    from labdaq.pipeline.recording.scratch import scratch_leftovers
 
-    names = ring.leftovers()
+    names = [*ring.leftovers(), *(str(path) for path in scratch_leftovers())]
     remedy = "labdaq doctor --clean removes it" if names else ""
     return Finding("left over", ", ".join(names) or "nothing", remedy)
 

@@ -309,7 +309,7 @@ def test_what_the_dead_had_claimed_is_delivered_again_as_soon_as_that_is_asked_f
     assert answers.get() == 2
     child.kill()
     child.join()
-    assert (ring.recover(), ring.recover()) == (1, 0)
+    assert (ring.recover(), ring.recover()) == (2, 0)  # it had the ring open, and a reader
     ring.end()
     with ring.reader("all") as reader:
         assert [int(event.data) for event in reader] == [0, 1, 2, 3]

@@ -9,6 +9,7 @@ import numpy as np
 
 from labdaq.errors import DataError, LayoutError
 from labdaq.pipeline.workers import board as b
+from labdaq.pipeline.workers import repeats
 from labdaq.pipeline.workers.calls import INPUT, records_of, required_arguments
 from labdaq.pipeline.workers.outlets import Outlet, was_delivered_before
 from labdaq.pipeline.workers.repeats import begin_record, end_record
@@ -20,7 +21,7 @@ from labdaq.ring.event_reading import Event, EventReader
 _DEADLY = 2
 """So many workers may die in the same event before it is set apart."""
 
-__all__ = ["FilterWorker", "ReadingWorker", "check_outs"]
+__all__ = ["FilterWorker", "ReadingWorker", "check_outs", "work_of"]
 
 
 class ReadingWorker(Worker):
@@ -41,9 +42,8 @@ class ReadingWorker(Worker):
     def _read_all(self, reader: EventReader, outlets: list[Outlet]) -> None:
         work = self.chosen_work(outlets)
         seen = None if self.plan.table is None else self.board.table(self.plan.table)
-        if seen is not None:  # loaded now, not with the first event
-            begin_record(np.zeros(1, np.int64), 0, 0, 0, False)
-            end_record(np.zeros(1, np.int64), 0, 0, 0)
+        if seen is not None:
+            repeats.warm()
         self.ready()
         for event in self._events(reader):
             if self.changes:
@@ -122,16 +122,40 @@ class FilterWorker(ReadingWorker):
 
     def chosen_work(self, outlets: list[Outlet]) -> Any:
         """See :class:`ReadingWorker`."""
-        function = self.plan.work
-        if required_arguments(function) <= 1:
-            return _Answering(function, outlets, self.plan.reads[0], self.plan.who)
-        return _Filling(function, outlets, self.plan.reads[0], self.plan.options.get("most", 1), self.plan.who)
+        plan = self.plan
+        return work_of(plan.work, outlets, plan.reads[0], plan.options.get("most", 1), plan.who)
+
+
+def work_of(function: Any, outlets: list[Any], source: Any, most: int, who: str) -> Any:
+    """A function of an event that calls a filter, gives its records to the outlets, and says what became of it.
+
+    Parameters
+    ----------
+    function
+        Of either form.
+    outlets
+        Outlet for each ring that it writes, or what has the same ``ring``, ``put`` and ``put_all``.
+    source
+        The ring it reads, or what has the same ``name``, ``dtype`` and ``shape``.
+    most
+        Of ``f(data, out)``: the most records of one event.
+    who
+        For messages.
+
+    Raises
+    ------
+    LayoutError
+        The function does not fit between these rings.
+    """
+    if required_arguments(function) <= 1:
+        return _Answering(function, outlets, source, who)
+    return _Filling(function, outlets, source, most, who)
 
 
 class _Answering:
     """Of the form ``f(event) -> result``."""
 
-    def __init__(self, function: Any, outlets: list[Outlet], source: Ring, who: str) -> None:
+    def __init__(self, function: Any, outlets: list[Any], source: Any, who: str) -> None:
         self._function, self._outlets, self._who = function, outlets, who
         self._rings = [outlet.ring for outlet in outlets]
         self._unlike = [ring for ring in self._rings if (ring.dtype, ring.shape) != (source.dtype, source.shape)]
@@ -161,7 +185,7 @@ class _Answering:
 class _Filling:
     """Of the form ``f(data, out) -> n``, or with several outs a tuple of numbers."""
 
-    def __init__(self, function: Any, outlets: list[Outlet], source: Ring, most: int, who: str) -> None:
+    def __init__(self, function: Any, outlets: list[Any], source: Any, most: int, who: str) -> None:
         self._function, self._who = function, who
         nouts = required_arguments(function) - 1
         copied = check_outs([outlet.ring for outlet in outlets], source, nouts, who)
@@ -199,7 +223,7 @@ class _Filling:
         )
 
 
-def check_outs(outputs: Sequence[Ring], source: Ring, nouts: int, who: str) -> int:
+def check_outs(outputs: Sequence[Any], source: Any, nouts: int, who: str) -> int:
     """How many outputs get a copy of an accepted input; those behind them are filled by ``f(data, out, …)``.
 
     Raises
