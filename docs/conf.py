@@ -11,6 +11,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 
 myst_heading_anchors = 3
+# Diagrams are mermaid: pages of repositories draw them; elsewhere they are read.
+suppress_warnings = ["misc.highlighting_failure"]
 nb_execution_mode = "off"
 
 autodoc_default_options = {"members": True, "show-inheritance": True}

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, settings
 
 from labdaq.native import mapping
 from labdaq.testing import no_leaks
+from tests.promises.keeping import PromiseKeeper, note_promise, often, saw
 
-__all__ = ["no_leaks"]
+__all__ = ["no_leaks", "often", "saw"]
 
 # A script for another Python, which has the peer.
 collect_ignore = ["benchmarks/mimocorb_suite.py"]
@@ -24,6 +25,8 @@ settings.load_profile("labdaq")
 def pytest_configure(config: pytest.Config) -> None:
     """Give each of several test processes shared memory of its own: none takes the rings of another for a leak."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if config.getoption("promises") and not worker:
+        config.pluginmanager.register(PromiseKeeper())
     if worker and "LABDAQ_SHARED_MEMORY" not in os.environ:
         place = Path(tempfile.mkdtemp(prefix=f"labdaq-tests-{worker}-", dir=mapping.folder()))
         os.environ["LABDAQ_SHARED_MEMORY"] = str(place)
@@ -31,10 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the tests run that are the better the longer."""
-    parser.addoption(
-        "--kill-seconds", type=float, default=10.0, help="how long processes are killed at random (default 10 s)"
-    )
-    parser.addoption(
-        "--store-kills", type=int, default=50, help="how many writers of a store are killed at random (default 50)"
-    )
+    """How long those tests run that are the better the longer."""
+    parser.addoption("--promises", action="store_true", help="put promises to the test for long, and write their page")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of promises say which."""
+    for item in items:
+        note_promise(item)

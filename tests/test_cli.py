@@ -134,7 +134,16 @@ class TestDoctor:
         remedies = [line for line in lines if line.strip().startswith("->")]
         assert len([line for line in lines if line.startswith("!!")]) == len(remedies)
         assert done.exit_code == bool(remedies)
-        assert all(name in done.output for name in ("Python", "numba", "processors", "shared memory"))
+        looked_at = ("Python", "numba", "processors", "shared memory", "socket buffer", "notebook", "GPU")
+        assert all(name in done.output for name in looked_at)
+
+    @pytest.mark.parametrize(("granted", "advice"), [(1 << 20, True), (1 << 30, False)])
+    def test_a_small_socket_buffer_comes_with_the_command_that_enlarges_it(
+        self, granted, advice, tmp_path, monkeypatch
+    ):
+        (tmp_path / "rmem_max").write_text(f"{granted}\n")
+        monkeypatch.setattr("labdaq.cli.doctor._SOCKET_BUFFER", tmp_path / "rmem_max")
+        assert ("sysctl -w net.core.rmem_max=67108864" in call("doctor").output) == advice
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="named memory goes with its process on Windows")
     def test_what_a_dead_process_left_is_found_and_removed(self, leftover):

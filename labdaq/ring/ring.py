@@ -189,7 +189,7 @@ class Ring:
 
     @property
     def planes(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
-        """Side arrays that go along with the frames of a ring of events: dtype and shape of a row, by name."""
+        """Side arrays that go along with the frames of a ring of events; by name, dtype and shape of a row."""
         if not (self._core.is_typed and self._core.has_memory):
             return {}
         planes = self._core.current_memory().planes

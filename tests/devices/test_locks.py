@@ -32,7 +32,8 @@ def other_process(device, does=victims.hold):
         process.close()
 
 
-def test_another_process_is_named_and_its_kill_frees_the_device():
+@pytest.mark.promise("P7", "a second process that opens a device is told by name who has it, until he is killed")
+def test_another_process_is_named_and_its_kill_frees_the_device(saw):
     with other_process("scope") as (process, pid):
         with pytest.raises(BusyError, match=rf"other-program \(process {pid}\) for the run 'cosmics'"):
             with held("scope"):
@@ -45,6 +46,7 @@ def test_another_process_is_named_and_its_kill_frees_the_device():
         with held("scope"):
             assert str(os.getpid()) in holder_of("scope")
     assert holder_of("scope") is None
+    saw("the second one got BusyError with name and process of the first")
 
 
 def test_an_orderly_end_frees_the_device():

@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 from ast import literal_eval
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labdaq import Ring
 
+Say = Callable[[str], None]
 VICTIMS = Path(__file__).parent / "victims.py"
 
 
@@ -28,19 +30,23 @@ def run(*command: str, timeout: float, **environment: str) -> str:
     return done.stdout
 
 
-def test_killed_at_every_single_transition() -> None:
+@pytest.mark.promise("P2", "a user of a ring is killed at each transition of the engine in turn")
+def test_killed_at_every_single_transition(saw: Say) -> None:
     output = run(str(VICTIMS), timeout=110, LABDAQ_FAULTS="1")
     scenarios = dict(line.split() for line in output.splitlines())
     assert set(scenarios) == {"writing", "reading", "sequences", "holding", "resizing"}
+    saw(", ".join(f"{name} {count}" for name, count in scenarios.items()) + " transitions")
 
 
-def test_killed_at_random_nothing_is_lost_torn_or_hung(pytestconfig: pytest.Config) -> None:
-    seconds = pytestconfig.getoption("kill_seconds")
+@pytest.mark.promise("P2", "writers and readers of rings are killed at random; nothing is lost, torn or hung")
+def test_killed_at_random_nothing_is_lost_torn_or_hung(often: Callable[[float, float], float], saw: Say) -> None:
+    seconds = often(10.0, 60.0)
     output = run("-m", "labdaq.testing.faults", "--seconds", str(seconds), timeout=seconds + 60)
     report = literal_eval(output)
     assert report["kills"] > 5 * seconds
     assert report["frames"] > 1000 * seconds
     assert (report["lost"], report["torn"], report["hung"]) == (0, 0, 0), report
+    saw(f"{report['kills']} kills, {report['frames']} frames, {report['redelivered']} delivered again, 0 lost or torn")
 
 
 def test_readers_end_when_the_writer_of_sequences_is_gone() -> None:

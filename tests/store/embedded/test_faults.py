@@ -61,18 +61,23 @@ def make(store, encoder=None, name="s"):
 
 
 @needs_forks
-def test_killed_at_random_nothing_that_was_acknowledged_is_lost(pytestconfig, tmp_path):
-    kills = pytestconfig.getoption("store_kills")
+@pytest.mark.promise("P4", "writers of a store are killed at random; every point that they had acknowledged is there")
+def test_killed_at_random_nothing_that_was_acknowledged_is_lost(often, saw, tmp_path):
+    kills = often(50, 1000)
     output = run("-m", "labdaq.testing.store_faults", tmp_path / "s", "--kills", kills, timeout=60 + kills)
     report = literal_eval(output)
     assert report["wrong"] == ()
     assert report["kills"] == kills
     assert report["points"] > 10 * kills
+    saw(f"{kills} kills, {report['points']} acknowledged points, 0 lost or wrong")
 
 
 @needs_forks
-def test_killed_at_every_single_file_operation():
-    assert len(run(VICTIMS).splitlines()) == 2
+@pytest.mark.promise("P4", "a writer of a store is killed before each of its file operations in turn")
+def test_killed_at_every_single_file_operation(saw):
+    ways = run(VICTIMS).splitlines()
+    assert len(ways) == 2
+    saw("; ".join(ways))
 
 
 # -------------------------------------------------------------------------------------------- refused
