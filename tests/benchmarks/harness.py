@@ -1,5 +1,7 @@
 """How benchmarks are measured and reported: medians of repeats, and one JSON line per figure.
 
+The lines are printed, and appended to the file that LABDAQ_BENCHMARKS names: ``make bench`` makes a page of them.
+
 Machines are shared, so costs are counted in CPU time of the thread that has them, and what is compared is run
 in turns: the median over the turns of the ratio within one turn is what a passing neighbour spoils least.
 Nothing here fails for being slow: each line states its target, and whether it was met.
@@ -40,7 +42,11 @@ median = statistics.median
 def line(name: str, **figures: Any) -> Figures:
     """Print one benchmark as one line of JSON; the same as a dict. Floats keep four digits."""
     result = {"benchmark": name, **figures, "machine": machine()}
-    print(json.dumps(_rounded(result)), flush=True)
+    text = json.dumps(_rounded(result))
+    print(text, flush=True)
+    if "LABDAQ_BENCHMARKS" in os.environ:
+        with Path(os.environ["LABDAQ_BENCHMARKS"]).open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
     return result
 
 
