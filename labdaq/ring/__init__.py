@@ -16,7 +16,8 @@ from labdaq.ring.event_reading import Event, EventReader, EventsRead, Group
 from labdaq.ring.event_writing import EventSpan, EventWriter, WriteEvent
 from labdaq.ring.observer import ObservedEvent, Observer
 from labdaq.ring.ring import Ring
-from labdaq.ring.sequence_reading import ReadSequence, ReadSpan, SequenceReader
+from labdaq.ring.sequence_reading import ReadSequence, SequenceReader
+from labdaq.ring.sequence_spans import ReadSpan
 from labdaq.ring.sequence_table import Header
 from labdaq.ring.sequence_writing import RingWriter, WriteSequence, WriteSpan
 from labdaq.ring.statistics import GroupStatistics, ParticipantStatistics, RingStatistics
