@@ -15,6 +15,7 @@ from labdaq.cli import app
 from labdaq.cli.live import StatusLine, status_of
 from labdaq.cli.workspaces import KINDS, new_workspace
 from labdaq.errors import LayoutError, NotFoundError, ResourceError
+from labdaq.pipeline import attach
 from labdaq.pipeline.running.snapshots import RingSnapshot, Snapshot
 from tests.pipeline.suite.files import SUITE, package, write
 
@@ -279,6 +280,24 @@ class TestProcess:
         output, _ = process.communicate(timeout=30)
         assert process.returncode == 130
         assert "run 1 of 'heights': failed" in output
+
+    def test_others_can_attach_to_it(self, kept, logged, started, tmp_path):
+        process = started(*COMMAND, kept, stdin=subprocess.DEVNULL, **PIPES)
+        logged("idle -> running")
+        awaited(lambda: list(tmp_path.glob("runs/*/attach.json")))
+        with attach("heights", tmp_path / "runs") as run:
+            assert run.rings == {"raw": {}, "high": {"units": {"height": "mV"}}}
+            with run.observe("raw") as tap:
+                assert tap.read(timeout=30).data.shape == (8,)
+            run.set_parameter("find.level", 7)
+            with pytest.raises(LayoutError, match="is not possible"):
+                run.set_parameter("find.level", 101)
+            run.note("from elsewhere")
+            awaited(lambda: run.snapshot().events)
+            run.stop()
+            self.check_drained(process, 0)
+            assert run.result.ledger.is_closed
+            assert "from elsewhere" in (run.folder / "notes.txt").read_text()
 
     def test_keys_and_the_terminal_afterwards(self, kept, started):
         import pty

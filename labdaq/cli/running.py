@@ -121,6 +121,7 @@ def _take(pipeline: "SuitePipeline", parameters: list[str] | None, *, quiet: boo
         with _wrong_suites():
             return pipeline.start(**settings)
 
+    pipeline.is_shared = True  # whoever wants to look or to stop it from elsewhere can: labdaq.attach
     with pipeline:
         with _wrong_suites():
             for text in parameters or ():

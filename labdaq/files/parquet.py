@@ -1,8 +1,9 @@
 """Tables in columns: Apache Parquet, streamed in row groups.
 
-A Parquet file can be read only when its last bytes are written. Until then it stands beside its final
-name as ``<name>.part``; closing completes it and moves it to its place, so that the name never stands for
-half a file. Units are metadata of the columns, as ``unit``; arrays in a field become fixed-size lists.
+A Parquet file can be read only when its last bytes are written. Until then it stands beside its final name as
+``<name>.part``; closing completes it and moves it to its place, so that the name never stands for half a file. Of a
+part whose writer was killed, all row groups that were written can be read (:func:`iterate_parquet_part`). Units are
+metadata of the columns, as ``unit``; arrays in a field become fixed-size lists.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from labdaq.errors import ClosedError, LayoutError, ResourceError
 from labdaq.files.arrow import damaged, from_arrow, pyarrow, to_arrow
+from labdaq.files.parquet_pieces import PiecesFile, pieces_of
 from labdaq.files.place import discard, part_of, put_in_place
 from labdaq.files.table import (
     LARGEST,
@@ -28,7 +30,7 @@ from labdaq.files.table import (
     reading,
 )
 
-__all__ = ["ParquetFile", "iterate_parquet", "read_parquet", "table_from"]
+__all__ = ["ParquetFile", "iterate_parquet", "iterate_parquet_part", "read_parquet", "rows_in_part", "table_from"]
 
 _WHAT = "a complete Parquet file"
 
@@ -94,6 +96,8 @@ class ParquetFile:
         self._waiting: list[npt.NDArray[Any]] = []
         self._waiting_records = 0
         self._is_closed = False
+        self.lost = 0
+        """Records that were taken and could not be written."""
 
     def at(self, path: PathLike) -> "ParquetFile":
         """A file with the same settings at another place."""
@@ -125,46 +129,66 @@ class ParquetFile:
         self._waiting.append(records.copy())
         self._waiting_records += len(records)
         if self._waiting_records >= self.row_group or self._waiting_records * records.itemsize >= _LARGEST_GROUP:
-            self._flush()
+            self.flush()
 
     def _begin(self, records: npt.NDArray[Any]) -> None:
         check_fields(self.units, "units", tuple(fields_of(records)))
         check_free(self.path, overwrite=self.overwrite)
         schema = to_arrow(records[:0], self.units).schema.with_metadata(self.metadata)
         try:
-            self._writer = self._arrow.parquet.ParquetWriter(self.part, schema)
+            self._writer = PiecesFile(self._arrow, self.part, schema)
+        except ResourceError:
+            raise
         except OSError as error:
             raise ResourceError.of(error, "opening the file", self.path) from error
         self._dtype = records.dtype
 
-    def _flush(self) -> None:
-        if not self._waiting:
+    def flush(self) -> None:
+        """Write what waits for its row group: then it can be read even if the program is killed.
+
+        Raises
+        ------
+        ResourceError
+            The system refuses: the file is completed with what was written before, and `lost` says what it lacks.
+        """
+        if not self._waiting_records:
             return
         batch = np.concatenate(self._waiting)
-        self._waiting, self._waiting_records = [], 0
         try:
             self._writer.write_table(to_arrow(batch, self.units), self.row_group)
         except OSError as error:
+            self.lost = len(batch)
             self._give_up()
+            if isinstance(error, ResourceError):
+                raise
             raise ResourceError.of(error, f"writing {batch.nbytes} bytes", self.path) from error
+        self._waiting, self._waiting_records = [], 0
 
     def _give_up(self) -> None:
-        """Without its last bytes the file is of no use: take it away."""
+        """Nothing more can be written: complete the file with what is there; without anything, take it away."""
         self._is_closed = True
-        with contextlib.suppress(OSError):
+        if not self._writer.nrow:
+            self._writer.give_up()
+            discard(self.path)
+            return
+        try:
             self._writer.close()
-        discard(self.path)
+            put_in_place(self.path, overwrite=self.overwrite)
+        except OSError:  # not even its end could be written: the part can be read
+            self._writer.give_up()
 
     def close(self) -> None:
         """Complete the file and give it its name. Closing twice is fine."""
         if self._is_closed:
             return
         if self._writer is not None:
-            self._flush()
+            self.flush()
             try:
                 self._writer.close()
             except OSError as error:
                 self._give_up()
+                if isinstance(error, ResourceError):
+                    raise
                 raise ResourceError.of(error, "completing the file", self.path) from error
             self._is_closed = True
             put_in_place(self.path, overwrite=self.overwrite)
@@ -259,3 +283,51 @@ def iterate_parquet(path: PathLike, nrecord: int = 65536) -> Iterator[Table]:
                     return
                 table = from_arrow(arrow.Table.from_batches([batch]))
             yield table
+
+
+def iterate_parquet_part(path: PathLike) -> Iterator[Table]:
+    """Read what was written of a file of :class:`ParquetFile` that was not completed: ``<name>.parquet.part``.
+
+    Parameters
+    ----------
+    path : path-like
+        The part.
+
+    Yields
+    ------
+    Table
+        What was written at once, as :func:`read_parquet` returns it; what was cut is left out.
+
+    Raises
+    ------
+    ResourceError, DataError, MissingExtraError
+        As :func:`read_parquet` does.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = ParquetFile(Path(tempfile.mkdtemp()) / "pulses.parquet")
+    >>> file.write(np.array([(1,), (2,)], [("n", "i4")]))
+    >>> file.flush()
+    >>> [table.records["n"].tolist() for table in iterate_parquet_part(file.part)]
+    [[1, 2]]
+    >>> file.close()
+    """
+    arrow, file = pyarrow(), Path(path)
+    for piece in pieces_of(file):
+        yield table_from(arrow.BufferReader(piece), file)
+
+
+def rows_in_part(path: PathLike) -> int:
+    """How many records of a part can be read; see :func:`iterate_parquet_part`.
+
+    Raises
+    ------
+    ResourceError, MissingExtraError
+        As :func:`read_parquet` does.
+    """
+    arrow, count = pyarrow(), 0
+    for piece in pieces_of(Path(path)):
+        with reading(Path(path), _WHAT, *damaged(arrow)):
+            count += arrow.parquet.read_metadata(arrow.BufferReader(piece)).num_rows
+    return count

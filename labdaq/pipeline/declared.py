@@ -81,6 +81,10 @@ class DeclaredRing:
             )
         return self._ring
 
+    def adopt(self, ring: Ring) -> None:
+        """Stand for a ring that somebody else made, as long as that one is open; :meth:`close` closes it, too."""
+        self._ring = ring
+
     def close(self) -> None:
         """Give the memory back."""
         if self._ring is not None:

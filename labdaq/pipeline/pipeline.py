@@ -217,6 +217,21 @@ class Pipeline(Wiring, RunControls):
             raise StateError(f"{command.value} is not possible: nothing runs; start a run first")
         on.command(command)
 
+    def note(self, text: str) -> None:
+        """Keep what somebody wants to remember of this moment with the run that is on.
+
+        Raises
+        ------
+        LayoutError
+            There is nothing in it.
+        StateError
+            No run is on.
+        """
+        on = self._on()
+        if on is None:
+            raise StateError("there is no run to note it with: start one first")
+        on.note(text)
+
     def drain(self, reads: DeclaredRing | None = None, *, name: str | None = None) -> None:
         """With a ring: read it and keep nothing, only count. Without: the same as `stop`."""
         if reads is None:

@@ -8,7 +8,9 @@ from numpy.typing import DTypeLike
 from labdaq.errors import LayoutError, NotFoundError
 from labdaq.pipeline.declared import DeclaredRing, Tap
 from labdaq.pipeline.nodes import Node
+from labdaq.pipeline.shared_work.shared import SharedWork
 from labdaq.pipeline.sinks.files import as_sink
+from labdaq.pipeline.streams.sources import as_source
 from labdaq.pipeline.workers.calls import name_of
 from labdaq.pipeline.workers.intake import source_worker
 from labdaq.ring.layout import checked_dtype
@@ -100,7 +102,8 @@ class Wiring:
         ----------
         source
             An object with ``acquire(event)``, ``acquire_batch(events)``, or ``start(put)`` and ``stop()``; a
-            generator function, a generator or an iterable. See :mod:`labdaq.roles`.
+            generator function, a generator or an iterable; a connected :class:`labdaq.InputStream`. See
+            :mod:`labdaq.roles`.
         ring
             Where to.
         run_in
@@ -118,6 +121,7 @@ class Wiring:
         object
             The source.
         """
+        source = as_source(source, ring)
         source_worker(source)  # raises when it is none
         if when_paused not in {None, "hold", "discard"} or when_full not in {"discard", "wait"}:
             raise LayoutError(
@@ -175,6 +179,8 @@ class Wiring:
         """
         if not callable(function):
             raise LayoutError(f"{function!r:.60} is no filter: it must be a function of an event, or f(data, out)")
+        if isinstance(function, SharedWork) and run_in != "threads":
+            raise LayoutError(f"run_in={run_in!r}: work that is shared with other machines is handed out by a thread")
         self._add(
             "filter",
             name,

@@ -19,7 +19,10 @@ Beside what the protocols name, a source may have any of these, and they are use
 ``losses()``
     Mapping of reason to the number of events that the device lost since ``open``: they enter the ledger.
 ``seed``
-    What a simulation began with; it is kept with the run.
+    What a simulation began with; it is kept with the run. A whole number says that the source, opened anew, gives
+    the same events again: when its process was killed, those that are in the ring are passed over.
+``skip(count)``
+    Passes over so many events, quicker than to ask for them.
 """
 
 from typing import Protocol, runtime_checkable

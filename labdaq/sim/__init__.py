@@ -13,6 +13,7 @@
 `signal_kinds`    what they are made from
 `signal_text`     the same from text
 `pendulum`        a pendulum with friction and large swings
+`telescope`       an antenna of a radio telescope: noise, a tone, a pulsar
 `clocked`         any source at a rate, in real time
 `triggered`       any source behind a trigger
 `counted_noise`   noise by counting, for compiled loops
@@ -31,6 +32,7 @@ from labdaq.sim.signal_kinds import chirp, cw, dc, noise, pulse, sawtooth, squar
 from labdaq.sim.signal_text import parse_signal
 from labdaq.sim.signals import Signal
 from labdaq.sim.simulation import SimulatedBatch, Simulation
+from labdaq.sim.telescope import RadioTelescope
 from labdaq.sim.triggered import triggered
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "MuonDetector",
     "MuonStack",
     "Pendulum",
+    "RadioTelescope",
     "Scintillator",
     "Signal",
     "SimulatedBatch",

@@ -199,6 +199,17 @@ class Simulation(ABC, Generic[Batch]):
         """
         return self._batch(*self._read(n))
 
+    def skip(self, n: int) -> None:
+        """Go on `n` events later (fewer at the end), as if they had been read.
+
+        Raises
+        ------
+        EndOfDataError
+            If all events were read.
+        """
+        for _ in self._parts(self._available(n)):  # every block is drawn: times go on from one to the next
+            continue
+
     def _read(self, n: int) -> tuple[Array, Array]:
         n = self._available(n)
         self._seek()

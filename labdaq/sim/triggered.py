@@ -67,7 +67,7 @@ class Triggered:
 
     def __getattr__(self, name: str) -> Any:
         # Batches would pass the trigger by.
-        if name in {"source", "acquire_batch", "start", "stop", "__iter__", "__next__"}:
+        if name in {"source", "acquire_batch", "skip", "start", "stop", "__iter__", "__next__"}:
             raise AttributeError(name)
         return getattr(self.source, name)
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from labdaq.errors import ClosedError, DataError, LayoutError, MissingExtraError, ResourceError
-from labdaq.files import ParquetFile, iterate_parquet, read_parquet
+from labdaq.files import ParquetFile, iterate_parquet, iterate_parquet_part, read_parquet, rows_in_part
+from labdaq.files.thrift import struct_from, struct_to
 
 PULSE = np.dtype([("n", "i8"), ("delay", "f8"), ("height", "f4"), ("good", "?"), ("wave", "i2", (2, 3))])
 
@@ -266,3 +267,75 @@ class TestBadFiles:
             file.close()
         assert (tmp_path / "x.parquet").read_text() == "precious"
         assert len(read_parquet(tmp_path / "x.parquet.part")) == 3
+
+
+class TestParts:
+    def test_what_was_flushed_can_be_read_whatever_is_cut(self, tmp_path):
+        file = ParquetFile(tmp_path / "x.parquet", row_group=100, units={"n": "V"})
+        records = np.zeros(250, PULSE)
+        records["n"] = np.arange(250)
+        file.write(records[:0])
+        assert rows_in_part(file.part) == 0
+        file.write(records[:230])
+        file.flush()
+        file.write(records[230:])
+        tables = list(iterate_parquet_part(file.part))
+        assert np.concatenate([table.records for table in tables])["n"].tolist() == list(range(230))
+        assert tables[0].units == {"n": "V"}
+        whole = file.part.read_bytes()
+        for nbytes in range(0, len(whole), 97):
+            (tmp_path / "cut.part").write_bytes(whole[:nbytes])
+            assert rows_in_part(tmp_path / "cut.part") == 0  # it was one piece
+        file.close()
+        table = read_parquet(tmp_path / "x.parquet")
+        assert table.records["n"].tolist() == list(range(250))
+        parquet = pyarrow.parquet.ParquetFile(tmp_path / "x.parquet")
+        assert [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)] == [100, 100, 30, 20]
+        assert parquet.read_row_group(3)["n"].to_pylist() == list(range(230, 250))
+        parquet.close()
+
+    def test_pieces_before_a_cut_are_read_and_a_footer_is_no_piece(self, tmp_path):
+        with ParquetFile(tmp_path / "x.parquet", row_group=10) as file:
+            for begin in range(0, 50, 10):
+                file.write(np.full(10, begin, [("n", "i4")]))
+        whole = (tmp_path / "x.parquet").read_bytes()
+        (tmp_path / "whole.part").write_bytes(whole)
+        assert rows_in_part(tmp_path / "whole.part") == 50
+        counts = []
+        for nbytes in range(0, len(whole), 50):
+            (tmp_path / "cut.part").write_bytes(whole[:nbytes])
+            counts.append(rows_in_part(tmp_path / "cut.part"))
+        assert sorted(set(counts)) == [0, 10, 20, 30, 40, 50]
+        assert counts == sorted(counts)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="needs file size limits")
+    @pytest.mark.parametrize(("row_group", "name"), [(500, "x.parquet"), (100, "x.parquet.part")])
+    def test_a_disk_that_becomes_full_leaves_what_was_written(self, tmp_path, small_files, row_group, name):
+        file = ParquetFile(tmp_path / "x.parquet", row_group=row_group)
+        noise = np.random.default_rng(1).integers(0, 2**60, 5000).astype([("n", "i8")])
+        given = 0
+
+        def write_on() -> None:
+            nonlocal given
+            while True:
+                given += 50
+                file.write(noise[given - 50 : given])
+
+        with small_files(10_000), pytest.raises(ResourceError, match="File too large"):
+            write_on()
+        file.close()
+        assert names_in(tmp_path) == [name]  # for the end of many small ones there was no room, either
+        parts = [read_parquet(tmp_path / name)] if name == "x.parquet" else iterate_parquet_part(tmp_path / name)
+        kept = np.concatenate([table.records for table in parts])
+        assert file.lost == row_group
+        assert len(kept) == given - file.lost >= row_group
+        assert kept.tolist() == noise[: len(kept)].tolist()
+
+    @pytest.mark.parametrize("text", [b"", b"\x19", b"\x15", b"\x1c" * 200, b"\x1b\x01"])
+    def test_footers_that_make_no_sense(self, text):
+        with pytest.raises(DataError, match="no struct"):
+            struct_from(text)
+
+    def test_footers_are_written_as_they_were_read(self):
+        struct = {1: (1, True), 2: (2, False), 30: (7, b"12345678"), 31: (9, (6, list(range(-10, 10))))}
+        assert struct_from(struct_to(struct)) == struct

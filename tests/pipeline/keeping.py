@@ -72,4 +72,4 @@ def taken(store, files=("pulses.csv",), name="muon", comment="", more=None, even
 
 
 if __name__ == "__main__":
-    declared(sys.argv[1], Detector(is_endless=True), ("pulses.csv", "pulses.parquet")).run()
+    declared(sys.argv[1], Detector(is_endless=True), ("pulses.csv", "pulses.parquet", "pulses.h5")).run()

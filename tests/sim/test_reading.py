@@ -142,3 +142,23 @@ def test_same_bytes_in_another_process():
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == hashlib.sha256(MuonStack(seed=42).batch(20).data.tobytes()).hexdigest()
+
+
+def test_events_are_passed_over_as_if_they_had_been_read(make):
+    one, other = make(seed=3, events=200), make(seed=3, events=200)
+    fill(one, [130])
+    other.skip(130)
+    assert fill(other, [20]) == fill(one, [20])
+    other.skip(1000)
+    with pytest.raises(EndOfDataError):
+        other.skip(1)
+
+
+def test_a_clock_does_not_hold_up_what_is_passed_over_and_a_trigger_counts_it():
+    from labdaq.roles import Trigger
+    from labdaq.sim import clocked, triggered
+
+    slow = clocked(MuonDetector(seed=3, samples=200), rate_hz=1e-3)
+    slow.skip(100)
+    assert next(slow._source)[1] == MuonDetector(seed=3, samples=200).batch(101).timestamp_ns[-1]
+    assert not hasattr(triggered(MuonDetector(), Trigger(0.05)), "skip")

@@ -10,7 +10,17 @@ import numpy.typing as npt
 from labdaq.errors import DataError, NotFoundError
 from labdaq.files.table import reading
 from labdaq.pipeline.kept.remains import KeptFile, files_of
-from labdaq.pipeline.kept.tables import ENDINGS, METADATA, PIECE_NBYTES, Columns, KeptTable, read_table, table_of
+from labdaq.pipeline.kept.tables import (
+    ENDINGS,
+    METADATA,
+    PIECE_NBYTES,
+    Columns,
+    KeptTable,
+    ending_of,
+    read_table,
+    table_of,
+)
+from labdaq.pipeline.sinks.journal import ROWS
 from labdaq.pipeline.sinks.kept_histogram import KeptHistogram, read_histogram
 from labdaq.store import Scan, Stream
 
@@ -118,9 +128,10 @@ class KeptData:
             As for `table`.
         """
         files = {one.name: one for one in self.files}
-        wanted = [name, *(f"{name}{ending}" for ending in ENDINGS)]
+        wanted = [name, *(f"{name}{ending}" for ending in ENDINGS), f"{name}.part", f"{name}{ROWS}"]
+        wanted += [f"{name}{ending}{ROWS}" for ending in ENDINGS]
         for one in filter(None, map(files.get, wanted)):
-            if one.path.suffix in ENDINGS and (one.is_complete or "can be read" in one.note):
+            if ending_of(one.path) in ENDINGS and (one.is_complete or "can be read" in one.note):
                 return one.path
         for one in filter(None, (files.get(f"{each}{part}") for each in wanted for part in ("", ".part"))):
             raise DataError(f"{one.path}: {one.note or 'this is no table'}")
@@ -132,7 +143,9 @@ class KeptData:
 
     def ring_of(self, path: Path) -> str | None:
         """Which ring a file of a sink holds; None when that is not known."""
-        reads = self._described("workers").get(path.name, {}).get("reads") or (None,)
+        reads = self._described("workers").get(path.name.removesuffix(".part").removesuffix(ROWS), {}).get("reads") or (
+            None,
+        )
         return None if reads[0] is None else str(reads[0])
 
     def text_dtype(self, path: Path) -> np.dtype[Any] | None:

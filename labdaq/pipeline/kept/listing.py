@@ -11,6 +11,7 @@ from typing import Any
 
 from labdaq.errors import DataError, LabdaqError, LayoutError, NotFoundError
 from labdaq.pipeline.kept.open_run import OpenRun
+from labdaq.pipeline.recording.scan_file import scan_file_of
 from labdaq.store import DataStore, Scan
 
 __all__ = ["RunList", "RunSummary", "open_run", "runs"]
@@ -174,13 +175,21 @@ def _run_of(store: DataStore, scan: Scan) -> OpenRun:
         It is another scan.
     """
     name, number, path = (scan.identity.get(field) for field in ("name", "number", "path"))
-    if number is None or path is None or Path(path).name != _folder_name(name, number):
+    is_named = path is not None and Path(path).name == _folder_name(name, number)
+    if number is None or path is None or not (is_named or _is_described(scan)):
         raise NotFoundError(f"scan {scan.key} ({name!r} {number}) is no run of a pipeline")
-    folder = Path(path)
-    beside = getattr(store.engine, "folder", None)
-    if not folder.is_dir() and beside is not None:  # the store was moved, with all its runs
+    folder, beside = Path(path), getattr(store.engine, "folder", None)
+    if beside is not None and not folder.is_absolute():
+        folder = (Path(beside) / folder).resolve()
+    elif not folder.is_dir() and beside is not None:  # the store was moved, with all its runs
         folder = Path(beside) / folder.name
     return OpenRun(folder, str(name), int(number), scan, store)
+
+
+def _is_described(scan: Scan) -> bool:
+    """Whether it says what worked in it, as runs do; some have folders with names of their own."""
+    configuration = scan.info.get("configuration")
+    return isinstance(configuration, dict) and "workers" in configuration
 
 
 def _folder_name(name: Any, number: Any) -> str:
@@ -214,8 +223,8 @@ def open_run(which: int | StoreLike, store: StoreLike = "runs", name: str | None
     wanted = str(which)
     is_key = wanted.startswith("labdaq:scan:")
     if not is_key and not wanted.isdecimal():
-        folder = Path(wanted)
-        return _open_folder(folder if folder.is_dir() else Path(store) / folder, store)
+        folder, base = Path(wanted), Path("runs").absolute() if "://" in os.fspath(store) else Path(store)
+        return _open_folder(folder if folder.is_dir() else base / folder, store)
     opened = DataStore(store, must_exist=True)
     try:
         return _run_of(opened, opened.load_scan(wanted)) if is_key else _numbered(opened, int(wanted), name)
@@ -241,6 +250,13 @@ def _open_folder(folder: Path, store: StoreLike) -> OpenRun:
     """A run by its folder: with its scan, where that is found."""
     if not folder.is_dir():
         raise NotFoundError(f"there is no folder {folder}: give that of a run, its number, or its key")
+    if (elsewhere := scan_file_of(folder)) is not None:
+        opened = DataStore(elsewhere.store, must_exist=True)
+        try:
+            return _run_of(opened, opened.load_scan(elsewhere.key))
+        except BaseException:
+            opened.close()
+            raise
     name, _, number = folder.absolute().name.rpartition("_")
     if not name or not number.isdigit():
         raise DataError(f"{folder} is no folder of a run: these are called by name and number, as muon_0001")

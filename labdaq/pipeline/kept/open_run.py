@@ -13,6 +13,8 @@ from labdaq.files.table import reading
 from labdaq.pipeline.kept.data import KeptData
 from labdaq.pipeline.kept.remains import BoardLeft, board_left, changes_in_log, ledger_left
 from labdaq.pipeline.kept.tables import KeptTable, read_table
+from labdaq.pipeline.recording.notes import Note, kept_notes, notes_in
+from labdaq.pipeline.recording.owner import is_lost
 from labdaq.pipeline.running.ledger import Ledger, NodeBalance
 from labdaq.pipeline.running.result import RunResult
 from labdaq.pipeline.running.states import RunState
@@ -39,6 +41,8 @@ def state_of(scan: Scan | None, store: DataStore | None, folder: Path) -> str:
     if isinstance(result, Mapping):
         return str(result.get("state", "failed")).lower()
     if scan is None or store is None or scan.state.name == "CLOSED" or store.engine.lost_owner(scan.key) is not None:
+        return "cut"
+    if is_lost(scan.info.get("process")):  # a store of several machines does not tell
         return "cut"
     try:
         return board_left(folder, {}).state.name.lower()
@@ -176,6 +180,13 @@ class OpenRun(KeptData):
                 changes = [(one["worker"], one["name"], one["value"], one["from_counter"]) for one in kept]
             units = {who: about["unit"] for who, about in known.items()}
             return first + [ParameterChange(w, n, v, units.get((w, n), ""), counter) for w, n, v, counter in changes]
+
+    @property
+    def notes(self) -> list[Note]:
+        """What people noted while it went on, with the times."""
+        with self._reading("notes"):
+            kept = self.info.get("result", {}).get("notes")
+            return notes_in(self.folder) if kept is None else list(kept_notes(kept))
 
     # -------------------------------------------------------------------------------------- its end
 

@@ -13,7 +13,7 @@ from labdaq.errors import DataError, LayoutError, NotFoundError
 from labdaq.files import Recording, read_recording
 from labdaq.pipeline.kept.listing import open_run
 from labdaq.pipeline.kept.open_run import OpenRun
-from labdaq.pipeline.kept.tables import ENDINGS, METADATA, PIECE_NBYTES, Columns, iterate_columns
+from labdaq.pipeline.kept.tables import ENDINGS, METADATA, PIECE_NBYTES, Columns, ending_of, iterate_columns
 
 __all__ = ["Piece", "Recorded", "recorded"]
 
@@ -88,7 +88,7 @@ def recorded(source: Any, ring: str | None = None, store: str | os.PathLike[str]
     path = Path(str(source))
     if path.name.endswith("_waveforms.npz"):
         return _of_recording(read_recording(path))
-    if path.suffix in ENDINGS:
+    if ending_of(path) in ENDINGS:
         return _of_file(path, ring)
     run = open_run(source, store)
     try:
@@ -142,7 +142,7 @@ def _of_run(run: OpenRun, ring: str | None) -> Recorded:
     """A ring that was kept in the store, or by a sink in a file."""
     kept = [name for name in run.rings if run.streams(name)]
     tables = set(ENDINGS) - {".npz"}  # in which sinks keep histograms
-    files = [file.path for file in run.files if file.path.suffix in tables and run.ring_of(file.path) is not None]
+    files = [file.path for file in run.files if ending_of(file.path) in tables and run.ring_of(file.path) is not None]
     in_files = {str(run.ring_of(path)): path for path in sorted(files, key=_preference, reverse=True)}
     candidates = [*kept, *(name for name in in_files if name not in kept)]
     wanted = candidates if ring is None else [name for name in candidates if name == ring]
@@ -163,7 +163,7 @@ def _of_run(run: OpenRun, ring: str | None) -> Recorded:
 
 
 def _preference(path: Path) -> int:
-    return ENDINGS.index(path.suffix)
+    return ENDINGS.index(ending_of(path))
 
 
 def _entry(path: Path, ring: str) -> str | None:

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from labdaq.errors import DataError, LabdaqError, ResourceError
+from labdaq.files import rows_in_part
 from labdaq.files.table import reading
 from labdaq.pipeline.nodes import upstream_order
 from labdaq.pipeline.running.ledger import Ledger, NodeBalance
 from labdaq.pipeline.running.states import RunState
+from labdaq.pipeline.sinks.journal import ROWS, rows_in
 from labdaq.pipeline.workers import board as b
 from labdaq.pipeline.workers.board import Board
 
@@ -43,7 +45,7 @@ class BoardLeft:
     events: int
     """Events that were taken in."""
     seconds: float
-    """Of intake, pauses included; of a run that died, until its last sign of life."""
+    """Of intake, without pauses; of a run that died, until its last sign of life."""
     waited_s: float
     """In which the sources waited for room, or copied."""
     workers: tuple[WorkerLeft, ...]
@@ -102,6 +104,8 @@ def _read(board: Board, names: Sequence[str], info: Mapping[str, Any]) -> BoardL
 def _seconds(board: Board, info: Mapping[str, Any]) -> float:
     """Between begin and end of the intake; the heart beats in UTC, all else is monotonic."""
     words = board.words
+    if words[b.SECONDS_NS]:
+        return words[b.SECONDS_NS] / 1e9
     clocks = info.get("clock_begin") or {"utc_ns": 0, "monotonic_ns": 0}
     alive_ns = words[b.HEARTBEAT_NS] - clocks["utc_ns"] + clocks["monotonic_ns"] if clocks["utc_ns"] else 0
     end_ns = words[b.ENDED_NS] or alive_ns
@@ -215,8 +219,8 @@ def _file(folder: Path, path: Path) -> KeptFile:
 
 def _lacks(path: Path, nbytes: int) -> str:
     """What is missing of a file; nothing if it is complete."""
-    if path.suffix == ".part":
-        return "it was not completed, and this format cannot be read without its end"
+    if path.suffix in {".part", ROWS}:
+        return _lacks_end(path)
     if path.suffix in {".csv", ".txt"} and not _end_of(path, 1).endswith(b"\n"):
         return "its last line was cut: the whole lines can be read"
     if path.suffix == ".tar" and (nbytes < 1024 or _end_of(path, 1024).strip(b"\0")):
@@ -224,6 +228,16 @@ def _lacks(path: Path, nbytes: int) -> str:
     if path.suffix == ".parquet" and _end_of(path, 4) != b"PAR1":
         return "its end is missing, and this format cannot be read without it"
     return ""
+
+
+def _lacks_end(path: Path) -> str:
+    """Of a file that was not completed: what of it can be read."""
+    if path.suffix == ROWS:
+        return f"its file was not completed: {rows_in(path)} rows can be read"
+    if not path.name.endswith(".parquet.part"):
+        return "it was not completed, and this format cannot be read without its end"
+    nrow = rows_in_part(path)
+    return f"it was not completed: {nrow} rows can be read" if nrow else "it was not completed, and has no rows yet"
 
 
 def _end_of(path: Path, nbytes: int) -> bytes:

@@ -136,6 +136,24 @@ class Replay:
 
     # -------------------------------------------------------------------------------------- reading
 
+    def skip(self, count: int) -> None:
+        """Pass over so many events without waiting for their times; those that follow are due as after a beginning.
+
+        Raises
+        ------
+        EndOfDataError
+            There are no more.
+        """
+        while count > 0:
+            if self._at == len(self._piece):
+                self._next_piece()
+            n = min(count, len(self._piece) - self._at)
+            self._at, count = self._at + n, count - n
+        self._pace.begin()
+        if left := len(self._piece) - self._at:
+            times_ns = self._piece.planes.get("timestamp_ns")
+            self._pace.plan(left, None if times_ns is None else times_ns[self._at :])
+
     def acquire(self, event: EventSlot) -> None:
         """Fill the next event, when it is due.
 

@@ -12,10 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from labdaq.errors import DataError, LayoutError, MissingExtraError, NotFoundError
-from labdaq.files import DatasetReader, Hdf5Reader, ZarrReader, iterate_parquet, read_csv, read_npz, read_parquet_tar
+from labdaq.files import (
+    DatasetReader,
+    Hdf5Reader,
+    ZarrReader,
+    iterate_parquet,
+    iterate_parquet_part,
+    read_csv,
+    read_npz,
+    read_parquet_tar,
+)
 from labdaq.files.table import LARGEST, PathLike, Table, check_size
+from labdaq.pipeline.sinks.journal import ROWS, iterate_rows
 
-__all__ = ["ENDINGS", "METADATA", "Columns", "KeptTable", "iterate_columns", "read_table", "table_of"]
+__all__ = ["ENDINGS", "METADATA", "Columns", "KeptTable", "ending_of", "iterate_columns", "read_table", "table_of"]
 
 METADATA = ("counter", "timestamp_ns", "deadtime")
 """What is kept with every event, beside its fields."""
@@ -173,9 +183,21 @@ def iterate_columns(
         The file cannot be read, is damaged, or needs a package that is not installed.
     """
     file = Path(path)
-    if file.suffix not in _READERS:
+    ending = ending_of(file)
+    if ending not in _READERS:
         raise LayoutError(f"{str(path)!r} cannot be read as a table: files end in {', '.join(ENDINGS)}")
-    return _READERS[file.suffix](file, entry, dtype)
+    return _READERS[ending](file, entry, dtype)
+
+
+def ending_of(path: Path) -> str:
+    """What tells the format of a file: of Parquet also parts that were not completed can be read.
+
+    Examples
+    --------
+    >>> ending_of(Path("pulses.csv")), ending_of(Path("pulses.parquet.part"))
+    ('.csv', '.parquet.part')
+    """
+    return "".join(path.suffixes[-2:]) if path.suffix == ".part" else path.suffix
 
 
 def _csv(path: Path, _entry: str | None, dtype: npt.DTypeLike | None) -> Generator[Columns]:
@@ -188,6 +210,18 @@ def _csv(path: Path, _entry: str | None, dtype: npt.DTypeLike | None) -> Generat
 def _parquet(path: Path, _entry: str | None, _dtype: npt.DTypeLike | None) -> Generator[Columns]:
     itemsize = max((table.records.itemsize for table in _first(iterate_parquet(path, 1))), default=1)
     for table in iterate_parquet(path, max(1, PIECE_NBYTES // max(itemsize, 1))):
+        yield _columns_of(table)
+
+
+def _parquet_part(path: Path, _entry: str | None, _dtype: npt.DTypeLike | None) -> Generator[Columns]:
+    for table in iterate_parquet_part(path):
+        yield _columns_of(table)
+
+
+def _rows(path: Path, _entry: str | None, _dtype: npt.DTypeLike | None) -> Generator[Columns]:
+    """The journal of a file that was not completed."""
+    itemsize = max((table.records.itemsize for table in _first(iterate_rows(path, 1))), default=1)
+    for table in iterate_rows(path, max(1, PIECE_NBYTES // itemsize)):
         yield _columns_of(table)
 
 
@@ -292,6 +326,8 @@ _READERS: dict[str, Callable[[Path, str | None, Any], Generator[Columns]]] = {
     ".npz": _npz,
     ".tar": _tar,
     **dict.fromkeys((".gz", ".tgz", ".bz2", ".xz"), _tar),
+    ".parquet.part": _parquet_part,
+    ROWS: _rows,
 }
 
 ENDINGS = tuple(_READERS)

@@ -4,10 +4,10 @@ import getpass
 import os
 import platform
 import shutil
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -17,6 +17,11 @@ from labdaq.errors import LabdaqError, ResourceError
 from labdaq.pipeline.nodes import Node
 from labdaq.pipeline.recording.describing import description_of
 from labdaq.pipeline.recording.diagram import data_flow_svg
+from labdaq.pipeline.recording.notes import checked_note, notes_in, write_note
+from labdaq.pipeline.recording.owner import owner_here
+from labdaq.pipeline.recording.scan_file import ScanFile, relative
+from labdaq.pipeline.recording.scratch import scratch_folder
+from labdaq.pipeline.running.result import RunResult
 from labdaq.pipeline.running.snapshots import StatisticsFile
 from labdaq.store import DataStore
 
@@ -57,6 +62,8 @@ class Record(ABC):
     number: int
     folder: Path
     key: str = ""
+    url: str = ""
+    """Of the store, for those who look for the run from elsewhere; empty when it is kept nowhere."""
 
     @abstractmethod
     def begin(self, run: "Run") -> None:
@@ -65,6 +72,20 @@ class Record(ABC):
     @abstractmethod
     def log(self, level: str, text: str) -> None:
         """Keep a line of the log."""
+
+    def note(self, text: str) -> None:
+        """Keep what somebody wants to remember of this moment.
+
+        Raises
+        ------
+        LayoutError
+            There is nothing in it.
+        ResourceError
+            It could not be written.
+        """
+        note = checked_note(text)
+        write_note(self.folder, note)
+        self.log("note", note.text)
 
     @abstractmethod
     def look(self, run: "Run") -> None:
@@ -84,7 +105,7 @@ class Scratch(Record):
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.folder = Path(tempfile.mkdtemp(prefix="labdaq-run-"))
+        self.folder = scratch_folder()
 
     def begin(self, run: "Run") -> None:
         """See :class:`Record`."""
@@ -105,22 +126,40 @@ class Scratch(Record):
 
 
 class RunRecord(Record):
-    """A scan of a store, and a folder beside it."""
+    """A scan of a store, and a folder beside it.
 
-    def __init__(self, name: str, store: Any, nodes: Sequence[Node], comment: str) -> None:
+    Parameters
+    ----------
+    name, store, nodes, comment
+        As for :func:`new_record`.
+    folder
+        One that was made for the run already, where its users expect it; by default a new one in that of the store,
+        called by name and number.
+    """
+
+    def __init__(
+        self, name: str, store: Any, nodes: Sequence[Node], comment: str, *, folder: Path | None = None
+    ) -> None:
         self._store = DataStore(store)
         try:
-            base = getattr(self._store.engine, "folder", None) or Path("runs").absolute()
-            self.number, self.folder = _new_folder(Path(base), name)
+            own = getattr(self._store.engine, "folder", None)
+            base = own or Path("runs").absolute()
+            if folder is None:
+                self.number, self.folder = _new_folder(Path(base), name)
+            else:
+                self.number, self.folder = _next_number(self._store, name), folder
             self._log_file: TextIO = (self.folder / "log.txt").open("a", encoding="utf-8", buffering=1)
-            identity = {"name": name, "number": self.number, "data_policy": "none", "path": str(self.folder)}
+            path = str(self.folder) if folder is None else relative(folder, base)
+            identity = {"name": name, "number": self.number, "data_policy": "none", "path": path}
             self.scan = self._store.create_scan(identity, _facts(nodes, comment))
+            if folder is not None:
+                ScanFile(str(own or self._store.url), self.scan.key).write(folder)
         except BaseException as error:
             self._store.close()
             if isinstance(error, OSError) and not isinstance(error, LabdaqError):
                 raise ResourceError.of(error, "making the folder of the run", store) from error
             raise
-        self.key = self.scan.key
+        self.key, self.url = self.scan.key, self._store.url
         self._nodes = nodes
         self._statistics: StatisticsFile | None = None
 
@@ -149,31 +188,36 @@ class RunRecord(Record):
 
     def end(self, run: "Run") -> None:
         """See :class:`Record`."""
-        result = run.result
-        if self._statistics is not None:
-            self._statistics.look(run, last=True)
-        if result is not None:
-            self.scan.stop()
-            self.scan.info["clock_end"] = _clocks()
-            self.scan.info["result"] = {
-                "state": result.state.name,
-                "reason": result.reason,
-                "events": result.events,
-                "seconds": result.seconds,
-                "deadtime": result.deadtime,
-                "live_time_s": result.live_time_s,
-                "ledger": {node.name: dict(vars(node)) for node in result.ledger.nodes},
-                "errors": list(result.errors),
-                "nerror": result.nerror,
-                "stuck": list(result.stuck),
-                "restarts": result.restarts,
-                "parameters": [
-                    {"worker": worker, "name": name, "value": value, "from_counter": counter}
-                    for worker, name, value, counter in run.parameters
-                ],
-            }
-            self.log("info", str(result))
-        self._close()
+        try:
+            if self._statistics is not None:
+                self._statistics.look(run, last=True)
+            if run.result is not None:
+                self._end_with(run, run.result)
+        finally:
+            self._close()
+
+    def _end_with(self, run: "Run", result: RunResult) -> None:
+        self.scan.stop()
+        self.scan.info["clock_end"] = _clocks()
+        self.scan.info["result"] = {
+            "state": result.state.name,
+            "reason": result.reason,
+            "events": result.events,
+            "seconds": result.seconds,
+            "deadtime": result.deadtime,
+            "live_time_s": result.live_time_s,
+            "ledger": {node.name: dict(vars(node)) for node in result.ledger.nodes},
+            "errors": list(result.errors),
+            "nerror": result.nerror,
+            "stuck": list(result.stuck),
+            "restarts": result.restarts,
+            "notes": [{"time": note.time.isoformat(), "text": note.text} for note in notes_in(self.folder)],
+            "parameters": [
+                {"worker": worker, "name": name, "value": value, "from_counter": counter}
+                for worker, name, value, counter in run.parameters
+            ],
+        }
+        self.log("info", str(result))
 
     def fail(self, error: BaseException) -> None:
         """See :class:`Record`."""
@@ -182,13 +226,12 @@ class RunRecord(Record):
         self._close()
 
     def _close(self) -> None:
-        try:
+        with ExitStack() as stack:  # whatever a full disk refuses, the others are closed
+            stack.callback(self._store.close)
+            stack.callback(self._log_file.close)
+            stack.callback(self.scan.close)
             if self._statistics is not None:
-                self._statistics.close()
-            self.scan.close()
-        finally:
-            self._log_file.close()
-            self._store.close()
+                stack.callback(self._statistics.close)
 
 
 def _new_folder(base: Path, name: str) -> tuple[int, Path]:
@@ -207,6 +250,12 @@ def _new_folder(base: Path, name: str) -> tuple[int, Path]:
             return number, folder
 
 
+def _next_number(store: DataStore, name: str) -> int:
+    """One more than that of the last runs of this name in a store."""
+    keys = store.search_existing_scans(name=name, order="newest", limit=50)[1]
+    return max((int(store.load_scan(key).identity.get("number") or 0) for key in keys), default=0) + 1
+
+
 def _facts(nodes: Sequence[Node], comment: str) -> Mapping[str, Any]:
     """What is known before a run begins."""
     return {
@@ -215,6 +264,7 @@ def _facts(nodes: Sequence[Node], comment: str) -> Mapping[str, Any]:
         "configuration": description_of(nodes),
         "versions": {"labdaq": labdaq.__version__, "python": platform.python_version(), "numpy": _version("numpy")},
         "machine": {"system": platform.platform(), "node": platform.node(), "processors": os.cpu_count() or 1},
+        "process": owner_here(),
         "clock_begin": _clocks(),
     }
 

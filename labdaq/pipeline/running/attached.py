@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,8 +12,12 @@ from labdaq.errors import ClosedError, DataError, NotFoundError, ResourceError, 
 from labdaq.native.process import Identity, is_alive
 from labdaq.pipeline.running.controls import RunControls
 from labdaq.pipeline.running.detached import ATTACH_FILE, bury
-from labdaq.pipeline.running.requests import ask
-from labdaq.pipeline.running.states import Command, RunState, next_state
+from labdaq.pipeline.running.finding import folder_of
+from labdaq.pipeline.running.requests import answered, ask
+from labdaq.pipeline.running.result import RunResult
+from labdaq.pipeline.running.snapshots import Snapshot
+from labdaq.pipeline.running.states import Command, RunState
+from labdaq.pipeline.running.watching import AttachedObservation
 from labdaq.pipeline.views import view
 from labdaq.pipeline.workers import board as b
 from labdaq.pipeline.workers.board import Board, Row
@@ -23,19 +27,30 @@ from labdaq.ring.observer import Observer
 __all__ = ["AttachedRun", "attach"]
 
 _PATIENCE_S = 5.0
+_TOLD = ("role", "reads", "writes")
 
 
-def attach(folder: str | os.PathLike[str]) -> "AttachedRun":
-    """A run that goes on in another process, by its folder: one that was detached, or of ``labdaq run``.
+def attach(which: Any, store: str | os.PathLike[str] = "runs", name: str | None = None) -> "AttachedRun":
+    """A run of another process, seen and controlled from here: one that was detached, or of ``labdaq run``.
+
+    Parameters
+    ----------
+    which
+        Folder of the run; its number; the name of its pipeline, when one run of it goes on; the key of its scan; or
+        something that stands for the run or scan: what :func:`labdaq.runs`, `labdaq.open_run` or a store gave.
+    store
+        Where numbers, names and keys are looked for: folder or URL, as it was given to the pipeline.
+    name
+        Of the pipeline, where a number is not enough.
 
     Raises
     ------
     NotFoundError
-        There is no detached run in this folder.
+        There is no such run, or several, which the message lists; or it cannot be attached to.
     DataError
-        What stands there is damaged.
+        What stands in its folder is damaged.
     """
-    return AttachedRun(Path(folder))
+    return AttachedRun(folder_of(which, store, name))
 
 
 class AttachedRun(RunControls):
@@ -45,6 +60,14 @@ class AttachedRun(RunControls):
     ----------
     name, number, folder, key
         Of the run.
+    rings : dict
+        Its rings by name, and what is known of their data: units, channels, ``sample_interval_ns``.
+    nodes : dict
+        Its workers by name: ``role``, and the names of the rings that they read and write.
+    seconds_limit : float or None
+        After which its intake ends.
+    begin_frames : dict
+        Events that were in each ring before this run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,14 +78,23 @@ class AttachedRun(RunControls):
             self.name, self.number, self.key = str(about["name"]), int(about["number"]), str(about["key"])
             self._process = Identity(int(about["pid"]), int(about["started"]))
             self._rings, self._nodes = dict(about["rings"]), list(about["nodes"])
+            self._url = str(about.get("url", ""))
+            self.seconds_limit = None if about.get("seconds") is None else float(about["seconds"])
+            self.rings = {str(ring): dict(one.get("header") or {}) for ring, one in self._rings.items()}
+            self.begin_frames = {str(ring): int(one.get("begin", 0)) for ring, one in self._rings.items()}
+            self.nodes = {str(node["name"]): {what: node[what] for what in _TOLD} for node in self._nodes}
         except FileNotFoundError as error:
-            raise NotFoundError(f"there is no detached run in {folder}: give the folder of one") from error
+            raise NotFoundError(
+                f"there is no run in {folder} that can be attached to: one that was started with detached=True, or "
+                "by labdaq run"
+            ) from error
         except OSError as error:
             raise ResourceError.of(error, "reading how the run is found", path) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is damaged: {error!r}") from error
         self._board: Board | None = Board.open(folder / "board")
         self._open_rings: dict[str, Ring] = {}
+        self._observation = AttachedObservation(self)
 
     # ----------------------------------------------------------------------------------- seeing
 
@@ -99,13 +131,39 @@ class AttachedRun(RunControls):
 
     def counts(self) -> dict[str, dict[str, int]]:
         """What became of events so far, by node and outcome."""
-        return {
-            node["name"]: {outcome: sum(row.counts()[outcome] for row in self._rows(number)) for outcome in b.OUTCOMES}
-            for number, node in enumerate(self._nodes, 1)
-        }
+        return {name: self._counts(self.rows_of(name)) for name in self.nodes}
 
-    def _rows(self, number: int) -> Iterator[Row]:
-        return (row for row in self.board.rows() if row.get(b.W_GROUP) == number)
+    @staticmethod
+    def _counts(rows: list[Row]) -> dict[str, int]:
+        return {outcome: sum(row.counts()[outcome] for row in rows) for outcome in b.OUTCOMES}
+
+    def rows_of(self, node: str) -> list[Row]:
+        """The numbers of the workers of a node."""
+        number = list(self.nodes).index(node) + 1
+        return [row for row in self.board.rows() if row.get(b.W_GROUP) == number]
+
+    def snapshot(self) -> Snapshot:
+        """What it is doing, as numbers of this moment; rates are those since the last call."""
+        return self._observation.now()
+
+    @property
+    def result(self) -> RunResult:
+        """What it came to, as ``daq.run`` gives it; of a run that was killed, as far as its files tell.
+
+        Raises
+        ------
+        StateError
+            It goes on.
+        NotFoundError
+            Its record is gone.
+        """
+        if not self.is_over:
+            raise StateError(f"run {self.number} of {self.name!r} goes on: there is a result when it is over")
+        from labdaq.pipeline.kept.listing import open_run
+
+        url = self._url if "://" in self._url and not self._url.startswith("labdaq:") else None
+        with open_run(self.key, url) if self.key and url else open_run(self.folder) as kept:
+            return replace(kept.result, folder=self.folder)
 
     def ring(self, name: str) -> Ring:
         """A ring of the run, shared with its process: for statistics and observers.
@@ -121,6 +179,8 @@ class AttachedRun(RunControls):
             raise NotFoundError(f"run {self.number} has no ring {name!r}; it has {', '.join(self._rings)}")
         if name not in self._open_rings:
             about = self._rings[name]
+            if not about["token"]:
+                raise NotFoundError(f"ring {name!r} of run {self.number} is in the memory of its own process")
             self._open_rings[name] = Ring._attach("shared", about["token"], about["label"])
         return self._open_rings[name]
 
@@ -135,15 +195,31 @@ class AttachedRun(RunControls):
 
         Raises
         ------
+        NotFoundError
+            The run has no such parameter.
+        LayoutError
+            It cannot have this value.
         StateError
             The run is over.
+        WaitTimeoutError
+            Nobody heard.
         """
-        if self.is_over:
-            raise StateError(f"{name} cannot be changed: run {self.number} of {self.name!r} is over")
-        ask(self.folder, {"parameter": name, "value": value})
+        self._ask({"parameter": name, "value": value}, f"a change of {name}")
+
+    def note(self, text: str) -> None:
+        """Keep what somebody wants to remember of this moment with the record of the run.
+
+        Raises
+        ------
+        LayoutError
+            There is nothing in it.
+        StateError, WaitTimeoutError
+            The run is over, or nobody heard.
+        """
+        self._ask({"note": text}, "a note")
 
     def command(self, command: Command) -> None:
-        """Ask for a change of state, and wait until it is heard.
+        """Ask for a change of state, and wait until it was done. What several ask for is done in order.
 
         Raises
         ------
@@ -152,16 +228,12 @@ class AttachedRun(RunControls):
         WaitTimeoutError
             Nobody heard.
         """
+        self._ask({"command": command.value}, command.value)
+
+    def _ask(self, wish: dict[str, Any], what: str) -> None:
         if self.is_over:
-            raise StateError(f"{command.value} is not possible: run {self.number} of {self.name!r} is over")
-        next_state(self.state, command)
-        words = self.board.words
-        words[b.REQUEST] = list(Command).index(command) + 1
-        deadline = time.monotonic() + _PATIENCE_S
-        while words[b.REQUEST] and self.is_alive:
-            if time.monotonic() > deadline:
-                raise WaitTimeoutError(f"run {self.number} did not hear of {command.value} in {_PATIENCE_S:g} s")
-            time.sleep(0.01)
+            raise StateError(f"{what} is not possible: run {self.number} of {self.name!r} is over")
+        answered(ask(self.folder, wish), what, _PATIENCE_S, lambda: self.is_alive)
 
     def wait(self, timeout: float | None = None) -> RunState:
         """Wait until the run and its process have ended; the state it came to.

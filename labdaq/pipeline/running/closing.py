@@ -57,8 +57,9 @@ def deadtime_of(run: "Run") -> float:
     Sources waited for room, or copied; those that cannot wait lost events because there was no room.
     """
     seconds = run.seconds
-    rows = [member.row for member in run.crew.sources if member.node.role == "source"]
-    return sum(_deadtime_of(row, seconds) for row in rows) / len(rows) if rows else 0.0
+    sources = [member for member in run.crew.sources if member.node.role == "source"]
+    places = {(member.node.name, member.plan.number) for member in sources}  # one after the other may have had each
+    return sum(_deadtime_of(member.row, seconds) for member in sources) / len(places) if places else 0.0
 
 
 def _deadtime_of(row: Row, seconds: float) -> float:

@@ -81,8 +81,17 @@ class Crew:
         self.board = Board.create(folder / "board", rows, len(self._tables))
         self._next_row = 0
 
-    def hire(self, node: Node, number: int) -> Member:
+    def hire(self, node: Node, number: int, **options: Any) -> Member:
         """A new worker, who does not begin yet.
+
+        Parameters
+        ----------
+        node
+            For which it works.
+        number
+            Its place there.
+        **options
+            Settings of the role that hold for this worker only.
 
         Raises
         ------
@@ -105,7 +114,7 @@ class Crew:
             upstream=self._before(node),
             run_in=node.run_in,
             max_errors=node.max_errors,
-            options=node.options,
+            options={**node.options, **options},
         )
         member = Member(node, plan, self.board, self._post)
         member.row.put(b.W_GROUP, plan.origin)
@@ -145,9 +154,9 @@ class Crew:
         return all(member.has_ended for member in self.members[node.name])
 
     def may_replace(self, member: Member) -> bool:
-        """Whether one who was killed is to be followed by another: readers are, up to a number."""
+        """Whether one who was killed may be followed by another, as far as their number goes."""
         replaced = len(self.members[member.node.name]) - member.node.workers
-        return bool(member.node.reads) and replaced < member.node.max_restarts * member.node.workers
+        return replaced < member.node.max_restarts * member.node.workers
 
     def dismiss(self, patience_s: float) -> None:
         """Wait for those who end, and give back what is left of all of them."""

@@ -1,7 +1,8 @@
 """Runs in a process of their own: they outlive the notebook that started them.
 
 The process writes down, in the folder of the run, how it is found: ``attach.json`` with its number, and the
-tokens of its rings. Whoever has the folder can look at the board and the rings, and ask for a pause or the end.
+tokens of its rings. Whoever has the folder can look at the board and the rings, and ask for a pause or the end; see
+:mod:`labdaq.pipeline.running.requests`.
 """
 
 import contextlib
@@ -127,8 +128,15 @@ def write_attach_file(run: "Run") -> None:
         "name": run.name,
         "number": run.number,
         "key": run.record.key,
+        "seconds": run.limits.seconds,
+        "url": run.record.url,
         "rings": {
-            declared.name: {"label": declared.label, "token": ring._core.token, "header": declared.header}
+            declared.name: {
+                "label": declared.label,
+                "token": ring._core.token if ring.space == "shared" else "",
+                "header": declared.header,
+                "begin": run._begin_frames[declared],
+            }
             for declared, ring in run.rings.items()
         },
         "nodes": [

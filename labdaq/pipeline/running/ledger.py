@@ -25,7 +25,8 @@ class NodeBalance:
     repeated: int = 0
     """Dropped because they came a second time, after a worker died."""
     discarded: int = 0
-    """Given by a source while nobody wanted them, or there was no room."""
+    """Given by a source while nobody wanted them, or there was no room; taken by a sink that had no room on the disk
+    to keep them."""
     undelivered: int = 0
     """Left in the ring when the run was aborted, or had nobody left to read them."""
     written: int = 0

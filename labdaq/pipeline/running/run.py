@@ -247,6 +247,20 @@ class Run(RunControls):
             self.errors.append(text)
         self.record.log("error", text)
 
+    def note(self, text: str) -> None:
+        """Keep what somebody wants to remember of this moment, with its time, in ``notes.txt`` and the record.
+
+        Raises
+        ------
+        LayoutError
+            There is nothing in it.
+        StateError
+            The run is over.
+        """
+        if self.is_over:
+            raise StateError(f"run {self.number} of {self.name!r} is over: its record is closed")
+        self.record.note(text)
+
     # -------------------------------------------------------------------------------- its numbers
 
     @property

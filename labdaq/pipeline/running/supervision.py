@@ -7,11 +7,12 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from labdaq.errors import LabdaqError, NotFoundError
+from labdaq.errors import LabdaqError, LayoutError, NotFoundError, StateError
 from labdaq.pipeline.declared import DeclaredRing
 from labdaq.pipeline.nodes import Node
-from labdaq.pipeline.running.closing import flush
+from labdaq.pipeline.running.closing import deadtime_of, flush
 from labdaq.pipeline.running.crew import Member
+from labdaq.pipeline.running.replacing import replacement_of
 from labdaq.pipeline.running.requests import requests_in
 from labdaq.pipeline.running.states import Command, RunState
 from labdaq.pipeline.workers import board as b
@@ -27,6 +28,7 @@ _MOST_MESSAGES = 100
 INTAKE_S = 0.7
 """So long sources may take to notice that they are to stop; then they are ended."""
 _DISK_S = 1.0
+_COMMANDS = tuple(command.value for command in (Command.PAUSE, Command.RESUME, Command.STOP, Command.ABORT))
 _GRACE_S = 0.1
 """So long a thread from which everything was taken away may take to end."""
 
@@ -60,7 +62,9 @@ class Supervisor:
             run.end_rings()
             for thread in self._helpers:
                 thread.join()
+            self._show()
             run.finish()
+            self._refuse_the_rest()
 
     # ------------------------------------------------------------------------------------ looking
 
@@ -68,6 +72,7 @@ class Supervisor:
         run, now = self._run, time.monotonic()
         run.board.words[b.HEARTBEAT_NS] = time.time_ns()
         self._obey()
+        self._show()
         if not run.has_begun and all(member.is_ready for member in run.crew.others):
             run.begin_intake()
         if run.state in {RunState.RUNNING, RunState.PAUSED}:
@@ -88,29 +93,44 @@ class Supervisor:
         run.record.look(run)
 
     def _obey(self) -> None:
-        """Do what was asked for from another process."""
-        run = self._run
-        for request in requests_in(run.folder) if run.is_shared else ():
-            self._change_parameter(request)
-        wanted = run.board.words[b.REQUEST]
-        if not wanted:
-            return
-        run.board.words[b.REQUEST] = 0
-        try:
-            run.command(list(Command)[wanted - 1], "asked to from outside")
-        except LabdaqError as error:
-            run.record.log("warning", str(error))
+        """Do what was asked for from other processes, in this order, and answer."""
+        for request in requests_in(self._run.folder):
+            refused: LabdaqError | None = None
+            try:
+                self._do(request.wish)
+            except LabdaqError as error:
+                self._run.record.log("warning", f"asked to from outside: {error}")
+                refused = error
+            with contextlib.suppress(LabdaqError):  # a full disk ends the run elsewhere
+                request.answer(refused)
 
-    def _change_parameter(self, request: dict[str, Any]) -> None:
+    def _do(self, wish: dict[str, Any]) -> None:
         run = self._run
-        node, _, name = str(request.get("parameter")).rpartition(".")
-        found = [parameters_of(one.work).get(name) for one in run.nodes if one.name == node]
-        try:
+        if wish.get("command") in _COMMANDS:
+            run.command(Command(wish["command"]), "asked to from outside")
+        elif "note" in wish:
+            run.note(str(wish["note"]))
+        elif "parameter" in wish:
+            node, _, name = str(wish["parameter"]).rpartition(".")
+            found = [parameters_of(one.work).get(name) for one in run.nodes if one.name == node]
             if not found or found[0] is None:
-                raise NotFoundError(f"no parameter {request.get('parameter')!r}")
-            run.set_parameter(node, name, found[0].checked(request.get("value")))
-        except LabdaqError as error:
-            run.record.log("warning", f"asked to from outside: {error}")
+                known = [f"{one.name}.{parameter}" for one in run.nodes for parameter in parameters_of(one.work)]
+                raise NotFoundError(f"no parameter {wish['parameter']!r}; there are {', '.join(known) or 'none'}")
+            run.set_parameter(node, name, found[0].checked(wish.get("value")))
+        else:
+            raise LayoutError(f"{wish!r:.100} is nothing that can be asked: {', '.join(_COMMANDS)}, parameter, note")
+
+    def _refuse_the_rest(self) -> None:
+        """What was asked too late: who asked is not to wait for an answer."""
+        for request in requests_in(self._run.folder):
+            with contextlib.suppress(LabdaqError):
+                request.answer(StateError(f"run {self._run.number} of {self._run.name!r} is over"))
+
+    def _show(self) -> None:
+        """For those who look from other processes: what the board alone does not tell."""
+        run, words = self._run, self._run.board.words
+        words[b.SECONDS_NS] = int(run.seconds * 1e9)
+        words[b.DEADTIME_PPB] = int(deadtime_of(run) * 1e9)
 
     def _look_at_limits(self, now: float) -> None:
         run = self._run
@@ -175,20 +195,24 @@ class Supervisor:
         run = self._run
         member.row.put(b.W_STATE, b.KILLED)
         for ring in run.rings.values():
-            ring.statistics()  # looks after the dead: what they held is delivered again
+            ring.recover()  # what the dead held is delivered again
         if member.is_cut:
             run.note_error(f"{member.plan.who} did not return; its process was ended")
         if member.is_cut or run.board.words[b.IS_ABORTED]:
             return
         text = f"{member.plan.who} was killed (exit code {code})"
-        if not run.crew.may_replace(member):
-            run.note_error(text)
-            member.lost = text
+        if member.node.is_source and not run.board.words[b.IS_TAKING]:  # nothing more was wanted of it
+            run.record.log("warning", f"{text}, after the intake had ended")
             return
-        run.record.log("warning", f"{text}; another one takes its place")
+        replacement = replacement_of(member, run)
+        if not replacement.is_possible:
+            member.lost = f"{text}; {replacement.says}"
+            run.note_error(member.lost)
+            return
+        run.record.log("warning", f"{text}; {replacement.says}")
         run.restarts += 1
         try:
-            new = run.crew.hire(member.node, member.plan.number)
+            new = run.crew.hire(member.node, member.plan.number, **replacement.options)
             run.changes.tell(new)
             new.host.start()
         except LabdaqError as error:

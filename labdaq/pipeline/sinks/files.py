@@ -1,5 +1,6 @@
 """Sinks that come with labdaq: files of every format, streams of the store, and what makes a sink of them."""
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,15 @@ import numpy.typing as npt
 from labdaq.errors import LayoutError, ResourceError
 from labdaq.files import CsvFile, Hdf5File, ParquetFile, ParquetTarFile, ZarrFile
 from labdaq.pipeline.declared import DeclaredRing
+from labdaq.pipeline.sinks.journal import Journal
+from labdaq.pipeline.streams.sinks import StreamSink
 from labdaq.store import NumericStreamEncoder
+from labdaq.stream import OutputStream
 
 __all__ = ["ArchiveSink", "DatasetSink", "StoreSink", "TableSink", "as_sink"]
 
+_FLUSH_S = 2.0
+"""What waits in memory for more of its kind is written after so long."""
 _METADATA = (("counter", "i8"), ("timestamp_ns", "i8"), ("deadtime", "f8"))
 
 
@@ -23,8 +29,8 @@ def as_sink(sink: Any, ring: DeclaredRing) -> Any:
     Parameters
     ----------
     sink
-        A file of :mod:`labdaq.files` that was not written yet, the name of one by its ending, ``"store"``, or what
-        is a sink already.
+        A file of :mod:`labdaq.files` that was not written yet, the name of one by its ending, ``"store"``, a
+        :class:`labdaq.OutputStream`, or what is a sink already.
     ring
         Whose events it will get.
 
@@ -41,6 +47,8 @@ def as_sink(sink: Any, ring: DeclaredRing) -> Any:
         return TableSink(sink, ring)
     if isinstance(sink, ParquetTarFile):
         return ArchiveSink(sink, ring)
+    if isinstance(sink, OutputStream):
+        return StreamSink(sink, ring)
     if hasattr(sink, "connect"):
         sink.connect(ring)
     if hasattr(sink, "write") or callable(sink):
@@ -91,25 +99,28 @@ class TableSink:
         units = {name: unit for name, unit in _units_of(ring).items() if name in fields}
         file.units = {"timestamp_ns": "ns", **units, **file.units}
         self._file: Any = None
+        self._flushed_s = 0.0
         self.name = file.path.name
+
+    @property
+    def lost(self) -> int:
+        """Events that it took and could not keep, because the disk was full."""
+        return getattr(self._file, "lost", 0)
 
     def open(self, folder: Path) -> None:
         """Begin a file in the folder of a run."""
         self._file = self._template.at(_placed(folder, self._template.path))
         self._file.write(np.empty(0, self._dtype))
+        self._flushed_s = time.monotonic()
 
     def write(self, events: Any) -> None:
         """Append a batch of events."""
-        planes, data = events.planes, events.data
-        rows = np.empty(len(data), self._dtype)
-        for name, _ in _METADATA:
-            rows[name] = planes[name]
-        if data.dtype.names is None:
-            rows[self._names[0]] = data
-        else:
-            for name in self._names:
-                rows[name] = data[name]
+        rows = _rows_of(events, self._dtype, self._names)
         self._file.write(rows)
+        now_s = time.monotonic()
+        if now_s - self._flushed_s > _FLUSH_S and isinstance(self._file, ParquetFile):
+            self._file.flush()  # from now on a kill cannot take them away
+            self._flushed_s = now_s
 
     def close(self) -> None:
         """Complete the file."""
@@ -147,34 +158,53 @@ class ArchiveSink:
 
 
 class DatasetSink:
-    """Writes events into growing datasets of an HDF5 or Zarr file: one for each field and plane."""
+    """Writes events into growing datasets of an HDF5 or Zarr file: one for each field and plane.
+
+    Such a file can be read only when it is complete. Until then a :class:`~labdaq.pipeline.sinks.journal.Journal`
+    beside it keeps what a kill, or a full disk, would take away.
+    """
 
     def __init__(self, kind: Callable[..., Any], path: Path, ring: DeclaredRing) -> None:
         self._kind, self._path, self._ring = kind, path, ring
+        self._fields = dict(_fields_of(ring))
+        self._dtype = np.dtype([*_METADATA, *self._fields.items()])
+        self._units = {"timestamp_ns": "ns", **_units_of(ring)}
         self._file: Any = None
+        self._journal: Journal | None = None
+        self._is_whole = True
         self.name = path.name
 
     def open(self, folder: Path) -> None:
         """Begin a file in the folder of a run."""
-        self._file = self._kind(_placed(folder, self._path))
+        path = _placed(folder, self._path)
+        self._file = self._kind(path)
         self._file.entry(self._ring.name)
-        for name, kind in (*_METADATA, *_fields_of(self._ring)):
-            dtype = np.dtype(kind)
-            unit = {"timestamp_ns": "ns", **_units_of(self._ring)}.get(name)
-            self._file.dataset(name, np.empty((0, *dtype.shape), dtype.base), units=unit)
+        for name in self._dtype.names or ():
+            dtype = self._dtype[name]
+            self._file.dataset(name, np.empty((0, *dtype.shape), dtype.base), units=self._units.get(name))
+        units = {name: unit for name, unit in self._units.items() if name in (self._dtype.names or ())}
+        self._journal, self._is_whole = Journal(path, self._dtype, units), True
 
     def write(self, events: Any) -> None:
         """Append a batch of events."""
-        planes, data = events.planes, events.data
-        for name, _ in _METADATA:
-            self._file.append(name, planes[name])
-        for name, _kind in _fields_of(self._ring):
-            self._file.append(name, data if data.dtype.names is None else data[name])
+        rows = _rows_of(events, self._dtype, tuple(self._fields))
+        if self._journal is not None:
+            self._journal.append(rows)
+        self._is_whole = False
+        for name in self._dtype.names or ():
+            self._file.append(name, rows[name])
+        self._is_whole = True
 
     def close(self) -> None:
-        """Complete the file."""
-        if self._file is not None:
+        """Complete the file. When it cannot be completed, the journal stays."""
+        if self._file is None or self._journal is None:
+            return
+        is_whole, self._is_whole = self._is_whole, False
+        try:
             self._file.close()
+            self._is_whole = is_whole
+        finally:
+            self._journal.close(remove=self._is_whole)
 
 
 class StoreSink:
@@ -204,6 +234,17 @@ class StoreSink:
                 stream.send(np.array(planes[name]))
             else:
                 stream.send(np.array(data if data.dtype.names is None else data[name]))
+
+
+def _rows_of(events: Any, dtype: np.dtype[Any], fields: tuple[str, ...]) -> npt.NDArray[Any]:
+    """Events as rows of a table: what is known of each, and its fields."""
+    planes, data = events.planes, events.data
+    rows = np.empty(len(data), dtype)
+    for name, _ in _METADATA:
+        rows[name] = planes[name]
+    for name in fields:
+        rows[name] = data if data.dtype.names is None else data[name]
+    return rows
 
 
 def _placed(folder: Path, path: Path) -> Path:

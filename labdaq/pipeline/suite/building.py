@@ -13,6 +13,7 @@ from labdaq.pipeline.declared import DeclaredRing
 from labdaq.pipeline.pipeline import Pipeline
 from labdaq.pipeline.running.attached import AttachedRun
 from labdaq.pipeline.running.run import Run
+from labdaq.pipeline.shared_work.shared import shared
 from labdaq.pipeline.suite.made import sink_for, worker_for
 from labdaq.pipeline.suite.names import modules_from
 from labdaq.pipeline.suite.problems import located
@@ -29,7 +30,7 @@ from labdaq.pipeline.suite.schema import (
 )
 from labdaq.pipeline.suite.tree import nearest
 
-__all__ = ["SuitePipeline", "build"]
+__all__ = ["SuitePipeline", "build", "place_of_work", "work_of_part"]
 
 logger = logging.getLogger("labdaq.pipeline")
 
@@ -131,7 +132,35 @@ def _work(suite: Suite, name: str, part: WorkerPart) -> Any:
     if isinstance(part, SinkPart):
         return sink_for(part.sink, part.settings, at)
     settings = {} if isinstance(part, TaskPart) else part.settings
-    return worker_for(getattr(part, role), settings, at, is_compiled=part.run_in == "compiled")
+    work = worker_for(getattr(part, role), settings, at, is_compiled=part.run_in == "compiled")
+    if isinstance(part, FilterPart) and part.shared is not None:
+        with at("shared"):
+            return shared(work, part.shared, place_of_work(suite, name))
+    return work
+
+
+def place_of_work(suite: Suite, worker: str) -> str:
+    """The name under which the work of a worker is shared."""
+    return f"{suite.name}.{worker}".replace(" ", "_")
+
+
+def work_of_part(suite: Suite, worker: str) -> Any:
+    """What does the work of one worker of a suite; the others are not imported.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such worker, or what it names is not there.
+    LayoutError
+        It is no filter, or does not fit.
+    """
+    part = suite.workers.get(worker)
+    if part is None:
+        raise NotFoundError(f"{suite.path} has no worker {worker!r}{nearest(worker, suite.workers)}")
+    if not isinstance(part, FilterPart):
+        raise LayoutError(f"worker {worker!r} of {suite.path} is no filter: only the work of filters is shared")
+    with located(suite.tree, "modules"), modules_from(None if suite.modules is None else suite.place_of("modules")):
+        return _work(suite, worker, part)
 
 
 def _ring(pipeline: SuitePipeline, name: str, part: RingPart, work: dict[str, Any]) -> DeclaredRing:
@@ -153,7 +182,8 @@ def _add(pipeline: Pipeline, name: str, part: WorkerPart, work: Any, rings: dict
     if isinstance(part, DrainPart):
         pipeline.drain(rings[part.drain], name=name)
         return
-    options = part.model_dump(exclude={"source", "filter", "sink", "task", "settings", "reads", "writes", "observes"})
+    left_out = {"source", "filter", "sink", "task", "settings", "reads", "writes", "observes", "shared"}
+    options = part.model_dump(exclude=left_out)
     if isinstance(part, SourcePart):
         pipeline.source(work, rings[part.writes], name=name, **options)
     elif isinstance(part, FilterPart):

@@ -142,6 +142,8 @@ class FilterPart(_Worker):
     """Of f(data, out): the most records of one event."""
     max_restarts: Annotated[int, Field(ge=0)] = 5
     """So often each worker that was killed is replaced."""
+    shared: str | None = None
+    """URL of a Redis server: labdaq work joins from other machines, and does a share of the work."""
 
 
 class SinkPart(_Worker):

@@ -1,5 +1,8 @@
 """Which class does the work of a plan."""
 
+from dataclasses import replace
+
+from labdaq.pipeline.shared_work.shared import SharedWork
 from labdaq.pipeline.workers.board import Board
 from labdaq.pipeline.workers.compiled import CompiledWorker
 from labdaq.pipeline.workers.filtering import FilterWorker
@@ -21,6 +24,12 @@ def new_worker(plan: WorkerPlan, board: Board, report: Report) -> Worker:
     LayoutError
         The user's object cannot do this work.
     """
+    if isinstance(plan.work, SharedWork):
+        if plan.number == 0:
+            from labdaq.pipeline.shared_work.gateway import GatewayWorker  # few pipelines need streams and Redis
+
+            return GatewayWorker(plan, board, report)
+        plan = replace(plan, work=plan.work.func)
     return _kind(plan)(plan, board, report)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from labdaq.errors import ClosedError, EndOfDataError, LayoutError, WaitTimeoutError
 from labdaq.pipeline.workers import board as b
+from labdaq.pipeline.workers.resuming import passed_over
 from labdaq.pipeline.workers.trace import TRACE
 from labdaq.pipeline.workers.worker import Worker
 
@@ -32,6 +33,8 @@ class SourceWorker(Worker):
                 stack.callback(self._close)
             if hasattr(self.source, "open"):
                 self.source.open()
+            if passed := self.plan.options.get("passed", 0):
+                self.source = passed_over(self.source, passed, self.plan.writes[0])
             self.ready()
             try:
                 self.take_all()

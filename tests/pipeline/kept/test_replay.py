@@ -377,3 +377,29 @@ def test_a_long_gap_is_interrupted(tmp_path, way):
 def test_settings_that_are_not_possible(settings):
     with pytest.raises(LayoutError):
         Replay(np.zeros((3, 2)), **settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"timing": "original", "speed": 1e6}, {"timing": 1e6, "poisson": True}])
+def test_events_are_passed_over_without_waiting(run, settings):
+    replay = Replay(run.folder, ring="raw", **settings)
+    replay.open()
+    replay.skip(33)
+    slot = Slot(replay)
+    for number in range(33, 40):
+        replay.acquire(slot)
+        assert slot.counter == 3 * number
+    with pytest.raises(EndOfDataError):
+        replay.acquire(slot)
+    replay.rewind()
+    with pytest.raises(EndOfDataError):
+        replay.skip(41)
+    replay.close()
+
+
+def test_what_is_passed_over_takes_no_time():
+    replay = Replay(np.zeros((10, 2)), timing=1e-3)
+    replay.open()
+    begun = time.monotonic()
+    replay.skip(9)
+    assert time.monotonic() - begun < 60  # and not the hours that it takes at this rate
+    replay.close()

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from labdaq.errors import DataError, LayoutError, MissingExtraError, NotFoundError, ResourceError
-from labdaq.pipeline import RunState
+from labdaq.files import rows_in_part
+from labdaq.pipeline import Replay, RunState
 from labdaq.pipeline.kept.listing import open_run, runs
 from labdaq.pipeline.kept.tables import read_table
 from labdaq.store import DataStore
@@ -306,7 +307,13 @@ def test_a_run_that_was_cut(tmp_path):
     program = subprocess.Popen([sys.executable, "-m", "tests.pipeline.keeping", str(tmp_path)], cwd=ROOT)
     try:
         rows, log = (tmp_path / "muon_0001" / name for name in ("pulses.csv", "log.txt"))
-        while not rows.is_file() or rows.read_bytes().count(b"\n") < 60 or b"level" not in log.read_bytes():
+        part = tmp_path / "muon_0001" / "pulses.parquet.part"
+        while (
+            not rows.is_file()
+            or rows.read_bytes().count(b"\n") < 60
+            or b"level" not in log.read_bytes()
+            or rows_in_part(part) < 60
+        ):
             assert program.poll() is None
             time.sleep(0.01)
         (going,) = runs(tmp_path)
@@ -322,7 +329,7 @@ def test_a_run_that_was_cut(tmp_path):
         assert run.state == "cut"
         assert run.result.state == RunState.FAILED
         assert "died" in run.result.reason
-        table = run.table("pulses")  # of the text: the other file was not completed
+        table = run.table("pulses")  # of the text: of the other file what was written last is missing
         kept = run.waveforms("raw")
         counts = {worker.node: worker.counts for worker in run.left.workers}
         assert len(table) >= 59
@@ -331,9 +338,19 @@ def test_a_run_that_was_cut(tmp_path):
         assert len(kept) >= counts["keep raw"]["accepted"] >= 50
         np.testing.assert_array_equal(kept, waveforms()[np.arange(len(kept)) % 40])
         notes = {file.name: file.note for file in run.files if not file.is_complete}
-        assert "not completed" in notes["pulses.parquet.part"]
-        with pytest.raises(DataError, match=r"pulses.parquet.part: it was not completed"):
-            run.table("pulses.parquet")
+        flushed = run.table("pulses.parquet")
+        assert notes["pulses.parquet.part"] == f"it was not completed: {len(flushed)} rows can be read"
+        assert len(flushed) >= 60
+        np.testing.assert_array_equal(flushed["counter"], 3 + 6 * np.arange(len(flushed)))
+        np.testing.assert_array_equal(flushed["height"][: len(table)], table["height"][: len(flushed)])
+        assert flushed.units == table.units
+        journal = run.table("pulses.h5")
+        assert notes["pulses.h5.rows"] == f"its file was not completed: {len(journal)} rows can be read"
+        assert len(journal) >= counts["pulses.h5"]["accepted"]
+        np.testing.assert_array_equal(journal["counter"], 3 + 6 * np.arange(len(journal)))
+        assert (journal.units, journal.records.dtype) == (table.units, table.records.dtype)
+        replayed = Replay(tmp_path / "muon_0001" / "pulses.parquet.part")
+        assert replayed.dtype.names == PULSE.names
         assert [one.value for one in run.parameters] == [30.0, 35.0]  # from the log
         assert [node.name for node in run.ledger.nodes] == [
             "detector",
@@ -341,6 +358,7 @@ def test_a_run_that_was_cut(tmp_path):
             "keep raw",
             "pulses.csv",
             "pulses.parquet",
+            "pulses.h5",
         ]
         assert run.ledger["detector"].accepted <= run.result.events
         assert run.ledger.is_closed
