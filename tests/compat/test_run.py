@@ -59,13 +59,16 @@ def test_buffers_and_workers_by_hand(tmp_path, monkeypatch):
     assert (tmp_path / "message.txt").exists()
 
 
-def test_a_process_that_is_killed_ends_the_run(tmp_path):
+def test_an_event_that_kills_all_who_try_it_ends_the_run(tmp_path):
     daq = run_mimoDAQ(suite(tmp_path, config="  every_second: {die_at: 3}\n"), verbose=0)
     with pytest.raises(StateError, match=r"'every_second' of the suite failed:\n.* by signal 9"):
         daq.run()
     assert daq.counts["RB_2"] == 2
     assert read_csv(daq.folder / "halves.txt").records["half"].tolist() == [0, 1]
-    assert daq.bc.left_behind["RB_1", "every_second"] >= 1
+    left = daq.bc.left_behind["RB_1", "every_second"]
+    result = daq.kept.result
+    assert (result.ledger.is_closed, result.restarts, result.ledger["every_second"].undelivered) == (True, 2, left)
+    assert result.ledger["every_second"].received == daq.counts["RB_1"] == left + 3
 
 
 def script(folder, **how):
@@ -127,10 +130,11 @@ def test_the_example_gives_consistent_files(tmp_path):
     edit(folder / "config/simulation_config.yaml", ("0.005", "0.0"))
     edit(folder / "lifetime_setup.yaml", ("num_process: 2", "num_process: 1"))  # one compiles, once
     result = open_v1(folder / "lifetime_setup.yaml").run(events=120)
-    assert (result.state, result.errors, result.left_behind) == (RunState.ENDED, (), {})
+    assert (result.state, result.errors, result.ledger.is_closed) == (RunState.ENDED, (), True)
     assert "as many events as were wanted" in result.reason
-    assert result.written["RB_1"] == result.read["RB_1", "calculate_decay_time"] == 120
-    assert 5 < result.written["RB_2"] == result.written["RB_3"] < 40
+    found = result.ledger["calculate_decay_time"]
+    assert result.written["RB_1"] == found.accepted + found.rejected == 120
+    assert 5 < result.written["RB_2"] == result.written["RB_3"] == found.accepted < 40
     records = read_csv(result.folder / "decays.txt").records
     events = list(read_parquet_tar(result.folder / "double_pulses.tar"))
     assert len(records) == len(events) == result.written["RB_2"]

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from labdaq.compat.mimocorb.run_folder import new_run_folder
+from labdaq.compat.mimocorb.run_folder import new_run_folder, store_of
 from labdaq.compat.mimocorb.suite import read_suite
 from labdaq.errors import DataError, LayoutError, NotFoundError
 
@@ -173,6 +173,18 @@ def _second(folder, text=SETUP2):
 def test_slips_in_suites_of_mimocorb2(tmp_path, old, new, told):
     with pytest.raises(LayoutError, match=told):
         read_suite(_second(tmp_path, SETUP2.replace(old, new)))
+
+
+def test_runs_are_kept_beside_the_suite_and_never_among_other_things(tmp_path):
+    suite = read(tmp_path)
+    assert (suite.name, store_of(suite)) == ("muon", tmp_path / "runs")
+    assert store_of(read(tmp_path, SETUP.replace("output_directory: out", "output_directory: runs"))).name == "scans"
+    (tmp_path / "runs").mkdir()
+    assert store_of(suite) == tmp_path / "runs"
+    (tmp_path / "runs/notes.txt").touch()
+    assert store_of(suite) == tmp_path / "runs/scans"
+    (tmp_path / "runs/catalogue.db").touch()
+    assert store_of(suite) == tmp_path / "runs"
 
 
 def test_two_runs_in_one_minute_do_not_share_a_folder(tmp_path):

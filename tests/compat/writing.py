@@ -23,6 +23,9 @@ MODULE = """
             n = data["n"][0]
             if n == config_dict.get("die_at"):
                 os.kill(os.getpid(), 9)
+            if n == config_dict.get("die_once_at") and not os.path.exists("died"):
+                open("died", "x").close()
+                os.kill(os.getpid(), 9)
             if n % 2:
                 return None
             record = np.zeros(1, sink_list[0]["dtype"])

@@ -4,19 +4,22 @@ A program needs no more than another import: ``from labdaq.compat.mimocorb impor
 
 `mimo_buffer`       buffers, and their writers, readers and observers
 `buffer_control`    classes for sources, filters, savers and displays, and whole suites from YAML
-`plot_buffer`, `histogram_buffer`, `bufferinfoGUI`  what displays hold; they open no window
+`plot_buffer`, `histogram_buffer`, `bufferinfoGUI`  displays: live plots in a notebook, silent without a page
 `pulseSimulator`, `parquetReader`                   sources without hardware
 
 And behind these names, from the bottom up:
 
-`flags`, `metadata`, `buffer_access`                the shared switches of a buffer; reading and writing it
+`flags`, `metadata`, `accounts`                     the shared switches of a buffer; what becomes of its events
+`access`, `buffer_access`, `buffer_observer`        writing, reading and observing a buffer
 `roles`, `copying`                                  what functions are given, and what filters hand on
 `importers`, `filters`, `exporters`, `savers`, `observers`  the classes of `buffer_control`
 `layering`, `suite`, `suite2`                       suites of v1 and of mimoCoRB2 as plain descriptions
 `aliases`, `calling`, `worker`, `crew`              processes that call functions of users
-`grouping`, `control`                               a suite as it runs: who shares events, from the start to the end
+`wiring`, `grouping`, `hiring`, `leftovers`         who works together, shares events, replaces whom; what nobody read
+`control`                                           a suite as it runs, from the start to the end
 `patience`, `keyboard`, `run_folder`, `daq`         how long to wait, commands, the folder of a run, and the run
-`outcome`, `suites`                                 what a run comes to, and runs for `labdaq run`
+`suite_run`, `outcome`                              a run as labdaq's records and panels know it; what it comes to
+`suites`, `displays`                                runs for `labdaq run` and notebooks, and what these show
 `workspace/`                                        an example to begin with
 """
 

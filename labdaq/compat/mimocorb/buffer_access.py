@@ -1,76 +1,29 @@
-"""Writing, reading and observing a buffer, by the setup dictionary that the buffer gave for it."""
+"""Writing and reading a buffer, by the setup dictionary that the buffer gave for it."""
 
 import contextlib
-import logging
-from collections.abc import Callable
-from typing import Any, TypeVar
+import time
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from labdaq.compat.mimocorb.flags import DEADTIME_PPB, LIMIT, Flags
-from labdaq.compat.mimocorb.metadata import METADATA, UNSET, Metadata, nanoseconds, seconds
-from labdaq.errors import ClosedError, EndOfDataError, LabdaqError, WaitTimeoutError
+from labdaq.compat.mimocorb.access import Access
+from labdaq.compat.mimocorb.flags import DEADTIME_PPB, DISCARDED, LIMIT
+from labdaq.compat.mimocorb.metadata import UNSET, Metadata, nanoseconds, seconds
+from labdaq.errors import ClosedError, LabdaqError
 from labdaq.native.process import is_exiting
-from labdaq.ring import EventReader, EventsRead, EventWriter, Ring, WriteEvent
-from labdaq.ring import Observer as RingObserver
+from labdaq.ring import EventReader, EventsRead, EventWriter, WriteEvent
 from labdaq.ring import words as w
 from labdaq.ring.control import end_of_claims
 from labdaq.ring.sequencer import orphaned_frames
 
-__all__ = ["Observer", "Reader", "Writer"]
+__all__ = ["Reader", "Writer"]
 
-_SLICE_S = 0.1  # so long may somebody who waits overlook that a switch was thrown
 _NOTHING = Metadata(0, UNSET, UNSET)
 
 Array = npt.NDArray[Any]
-Result = TypeVar("Result")
-logger = logging.getLogger("labdaq.compat.mimocorb")
 
 
-class _Access:
-    """What writers, readers and observers have in common.
-
-    Attributes
-    ----------
-    number_of_slots, values_per_slot : int
-        Of the buffer.
-    dtype
-        As it was given to the buffer.
-    """
-
-    metadata_dtype = METADATA
-
-    def __init__(self, setup_dict: dict[str, Any]) -> None:
-        self.number_of_slots: int = setup_dict["number_of_slots"]
-        self.values_per_slot: int = setup_dict["values_per_slot"]
-        self.dtype: Any = setup_dict["dtype"]
-        self._ring: Ring = setup_dict["ring"]
-        self._flags: Flags = setup_dict["flags"]
-        self._active = setup_dict["active"]
-        self._paused = setup_dict["paused"]
-        if setup_dict["debug"]:
-            logger.debug("%s of %s", type(self).__name__, self._ring)
-
-    def _await(self, step: Callable[..., Result]) -> Result:
-        """Repeat a step in short waits until it succeeds.
-
-        Raises
-        ------
-        SystemExit
-            When the buffer has come to its end.
-        """
-        while self._active.is_set():
-            try:
-                return step(timeout=_SLICE_S)
-            except WaitTimeoutError:
-                continue
-            except (EndOfDataError, ClosedError):
-                break
-        raise SystemExit
-
-
-class Writer(_Access):
+class Writer(Access):
     """One of the writers of a buffer.
 
     Parameters
@@ -90,6 +43,7 @@ class Writer(_Access):
         self._event: WriteEvent | None = None
         self._metadata = _NOTHING
         self._write_counter = 0
+        self._asked_ns = 0
 
     def get_new_buffer(self) -> Array:
         """A free slot, to be filled; the one before is handed to the readers.
@@ -102,6 +56,7 @@ class Writer(_Access):
             When the buffer takes no more events.
         """
         self.process_buffer()
+        self._asked_ns = time.monotonic_ns()
         limit = self._flags[LIMIT]
         if limit and end_of_claims(self._ring._core.control.writers) >= limit:
             raise SystemExit
@@ -110,6 +65,7 @@ class Writer(_Access):
             event.void()
             raise SystemExit
         self._event = event
+        self._account.passed()
         self._metadata = Metadata(self._write_counter, UNSET, UNSET)
         self._write_counter += 1
         return event.data
@@ -158,6 +114,7 @@ class Writer(_Access):
         except LabdaqError:
             event.void()
             raise
+        self._account.wrote(time.monotonic_ns() - self._asked_ns)
         if deadtime > 0:
             self._flags.add(DEADTIME_PPB, int(1e9 * min(deadtime, 1.0)))
 
@@ -167,6 +124,11 @@ class Writer(_Access):
         if event is not None:
             event.void()
 
+    def discard(self) -> None:
+        """Count an event that came while nobody wanted it."""
+        self._flags.add(DISCARDED, 1)
+        self._account.discarded()
+
     def close(self) -> None:
         """Leave the buffer; an event that was not handed over is given up."""
         self._event = None
@@ -174,7 +136,7 @@ class Writer(_Access):
             self._writer.close()
 
 
-class Reader(_Access):
+class Reader(Access):
     """A member of a reader group.
 
     Parameters
@@ -187,6 +149,7 @@ class Reader(_Access):
         super().__init__(setup_dict)
         self._reader: EventReader = self._ring.reader(setup_dict["group"])
         self._metadata = _NOTHING
+        self._at_hand = 0
 
     def get(self) -> Array:
         """The next event, read-only, valid until the next call; the one before is done with.
@@ -200,6 +163,7 @@ class Reader(_Access):
         """
         self._done()
         event = self._await(self._reader.read)
+        self._take(1, event.redelivered)
         self._metadata = Metadata(event.counter, seconds(event.timestamp_ns), event.deadtime)
         return event.data
 
@@ -207,11 +171,25 @@ class Reader(_Access):
         """The next events, as many as are there, up to ``n``: what :meth:`get` does, several at once."""
         self._done()
         count = max(1, min(n, self._ring.contiguous))
-        return self._await(lambda timeout: self._reader.read_span(count, timeout=timeout))
+        events = self._await(lambda timeout: self._reader.read_span(count, timeout=timeout))
+        self._take(len(events), events.redelivered)
+        return events
+
+    def _take(self, count: int, redelivered: bool) -> None:
+        self._at_hand = count
+        self._account.took(self._reader.claim, redelivered)
 
     def _done(self) -> None:
-        self._reader.release()
+        self._release()
         self._metadata = _NOTHING
+
+    def _release(self) -> None:
+        """What is at hand was dealt with; another one may take the place of this process before it is noted."""
+        if self._at_hand:
+            self._account.finished(self._at_hand)
+            self._at_hand = 0
+        self._reader.release()
+        self._account.released(is_over=self._reader.claim < 0)
 
     def get_metadata(self) -> tuple[int, float, float]:
         """Counter, time stamp [s] and dead time of the event at hand; ``(0, -1, -1)`` without one."""
@@ -225,11 +203,12 @@ class Reader(_Access):
         if orphaned_frames(group, w.CLAIM_SLOTS) > 0:
             return True
         if control[w.STATE] == w.ENDED:  # nobody writes over what is at hand, and shutdown() waits for it
-            self._reader.release()
+            self._release()
         return False
 
     def close(self) -> None:
         """Leave the group; the event at hand counts as read."""
+        self._release()
         self._reader.close()
 
     def __del__(self) -> None:
@@ -237,50 +216,15 @@ class Reader(_Access):
         reader = getattr(self, "_reader", None)
         if reader is not None and not is_exiting():
             with contextlib.suppress(LabdaqError):
-                reader.release()
+                self._release()
 
     def __enter__(self) -> "Reader":
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Leave the group. After an error the event at hand goes to another member."""
-        self._reader.__exit__(*exception)
-
-
-class Observer(_Access):
-    """Looks at events without disturbing anyone; there may be any number.
-
-    Parameters
-    ----------
-    setup_dict
-        From ``NewBuffer.new_observer()``.
-    """
-
-    def __init__(self, setup_dict: dict[str, Any]) -> None:
-        super().__init__(setup_dict)
-        self._observer: RingObserver = self._ring.observer()
-
-    def get(self) -> tuple[Array, Array] | None:
-        """The newest event that was not seen yet; waits for it.
-
-        Returns
-        -------
-        tuple or None
-            Copies of the data, and of the metadata with shape ``(1,)``; None when no more will come. A copy is
-            never torn.
-        """
-        try:
-            event = self._await(self._observer.latest)
-        except SystemExit:
-            return None
-        metadata = np.array([(event.counter, seconds(event.timestamp_ns), event.deadtime)], METADATA)
-        return event.data, metadata
-
-    @property
-    def dataQ(self) -> "Observer":  # noqa: N802
-        """What v1 has as a queue: this, which is read with the same ``get()``."""
-        return self
-
-    def close(self) -> None:
-        """Stop looking."""
-        self._observer.close()
+        if exception[0] is None:
+            self.close()
+        else:
+            self._at_hand = 0
+            self._reader.__exit__(*exception)

@@ -1,7 +1,8 @@
 # ruff: noqa: N999 - the name of v1
 """The state of a run, for a display: rates of all buffers over the last minutes, and a few lines of text.
 
-Nothing is drawn here: a page takes what it shows from :class:`plot_bufferinfo`.
+Nothing is drawn here. What v1 has as a window is labdaq's control panel, with its rates: see
+:meth:`labdaq.compat.mimocorb.suites.MimocorbSuite.dashboard`.
 """
 
 import queue

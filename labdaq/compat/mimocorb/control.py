@@ -1,28 +1,33 @@
 """The buffers and workers of a suite: set up, started, led to their end, and cleaned up.
 
-Data end from the source on: when all who write a buffer have ended, its readers end after its last event. A
-function without any process left holds nobody back, so whoever dies, the others come to their end.
+Data end from the source on: when all who write a buffer have ended, its readers end after its last event. A filter
+whose process is killed gets another one, which takes over what it had at hand. A function without any process left
+holds nobody back: what comes for it is counted as left behind, so whoever dies, the others come to their end.
 """
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from labdaq.compat.mimocorb.crew import Worker, dismiss, wait_for_news
 from labdaq.compat.mimocorb.grouping import Group, reader_groups
+from labdaq.compat.mimocorb.hiring import Hiring, is_replaceable
+from labdaq.compat.mimocorb.leftovers import Leftovers
 from labdaq.compat.mimocorb.mimo_buffer import NewBuffer
 from labdaq.compat.mimocorb.patience import Patience
-from labdaq.compat.mimocorb.suite import Function, Suite, describe
-from labdaq.compat.mimocorb.worker import ENDED, FAILED, READY, Task
+from labdaq.compat.mimocorb.suite import Suite, describe
+from labdaq.compat.mimocorb.wiring import rings_of, teams_of
+from labdaq.compat.mimocorb.worker import ENDED, FAILED, READY
 from labdaq.errors import StateError
+from labdaq.pipeline.declared import DeclaredRing
+from labdaq.pipeline.workers.board import Board
 from labdaq.ring import warm
 
 __all__ = ["buffer_control"]
 
-_WITH_DATA_S = 30.0
+_WITH_DATA_S, _HURRIED_S = 30.0, 0.2
 
 logger = logging.getLogger("labdaq.compat.mimocorb")
 
@@ -38,6 +43,11 @@ class buffer_control:  # noqa: N801
         The folder of the run.
     suite
         The description of a suite, instead of these three.
+    rings
+        What stands for its buffers from run to run, from :func:`labdaq.compat.mimocorb.wiring.rings_of`.
+    board
+        Where to keep what becomes of the events of each worker, with as many rows as :func:`hiring.rows_of` says;
+        nowhere by default.
 
     Raises
     ------
@@ -48,6 +58,15 @@ class buffer_control:  # noqa: N801
     ----------
     ringbuffers : dict of str to NewBuffer
     process_list : list of Worker
+    teams : list of Team
+        Who reads the same events.
+    restarts : int
+        Processes that were killed and replaced.
+    is_hurried : bool
+        Set it, and nobody waits for what is in the buffers any more.
+    on_poll, on_end : list
+        Functions that are called with each :meth:`poll`, and at the end of :meth:`shutdown`, before the buffers are
+        removed.
     status : str
         ``Initialized``, ``BuffersSet``, ``WorkersSet``, ``Running``, ``Paused``, ``Stopped`` or ``Shutdown``.
     counts : dict of str to int
@@ -56,7 +75,7 @@ class buffer_control:  # noqa: N801
         Events that were read to their end, and those that were not, by buffer and function, after the end. Names
         of functions that share the events of a buffer are joined by a comma.
     discarded : dict of str to int
-        Events that came while a source of mimoCoRB2 was paused, after the end.
+        Events that sources had while nobody wanted them: in a pause, or at the end; after the end.
     """
 
     def __init__(
@@ -67,6 +86,8 @@ class buffer_control:  # noqa: N801
         output_directory: str | Path = "target",
         *,
         suite: Suite | None = None,
+        rings: Mapping[str, DeclaredRing] | None = None,
+        board: Board | None = None,
     ) -> None:
         content = {
             "RingBuffer": buffers_dict,
@@ -80,10 +101,18 @@ class buffer_control:  # noqa: N801
         self.process_list: list[Worker] = []
         self.status = "Initialized"
         self.counts: dict[str, int] = {}
-        self.events_read: dict[tuple[str, str], int] = {}
-        self.left_behind: dict[tuple[str, str], int] = {}
         self.discarded: dict[str, int] = {}
+        self.rings = rings or rings_of(self.suite)
+        self.teams = teams_of(self.suite, self.rings)
+        self.board = board
+        self.restarts = 0
+        self.is_hurried = False
+        self.on_poll: list[Callable[[], None]] = []
+        self.on_end: list[Callable[[], None]] = []
         self._groups: list[Group] = []
+        self._hiring: Hiring | None = None
+        self._leftovers = Leftovers()
+        self.events_read, self.left_behind = self._leftovers.events_read, self._leftovers.left_behind
         self._finished: set[str] = set()
         self._taking_since: float | None = None
         self._taken_s = 0.0
@@ -99,6 +128,7 @@ class buffer_control:  # noqa: N801
         """Make the buffers."""
         for one in self.suite.buffers:
             self.ringbuffers[one.name] = NewBuffer(one.slots, one.values, one.dtype())
+            self.rings[one.name].adopt(self.ringbuffers[one.name].ring)
         for name in self.suite.roots()[:1]:
             self.ringbuffers[name].limit_events(self.runevents)
         self.status = "BuffersSet"
@@ -107,29 +137,11 @@ class buffer_control:  # noqa: N801
     def setup_workers(self) -> None:
         """Make what the workers need to begin."""
         self._check_status("BuffersSet")
-        self._groups = reader_groups(self.suite, self.ringbuffers)
-        for function in self.suite.functions:
-            task, name = self._task(function), self.suite.label(function)
-            for number in range(1, function.processes + 1):
-                self.process_list.append(Worker(function, replace(task, number=number), name))
+        self._groups = reader_groups(self.teams, self.ringbuffers)
+        folder = Path(self.out_dir).absolute()
+        self._hiring = Hiring(self.suite, self.teams, self.ringbuffers, self._groups, folder, self.board)
+        self.process_list += self._hiring.everyone()
         self.status = "WorkersSet"
-
-    def _task(self, function: Function) -> Task:
-        buffers = self.ringbuffers
-        groups = {group.buffer: group for group in self._groups if function in group.functions}
-        return Task(
-            package=self.suite.package,
-            name=function.name,
-            function=function.function,
-            file=function.file,
-            folder=self.suite.folder,
-            run_folder=Path(self.out_dir).absolute(),
-            sources=[groups[name].setup for name in function.buffers("read")],
-            sinks=[buffers[name].new_writer() for name in function.buffers("write")],
-            observed=[buffers[name].new_observer() for name in function.buffers("observe")],
-            config=function.config,
-            assign=function.assign,
-        )
 
     def start_workers(self, *, hold: bool = False) -> list[Worker]:
         """Start all processes.
@@ -160,8 +172,10 @@ class buffer_control:  # noqa: N801
     def poll(self, timeout: float = 0.05) -> None:
         """Wait up to ``timeout`` seconds for news of the workers, and act on them."""
         wait_for_news(self.process_list, timeout)
-        for worker in self.process_list:
+        for worker in list(self.process_list):
             worker.look()
+            if worker.was_killed and is_replaceable(worker.function):
+                self._replace(worker)
         if self._taking_since is None and self.status == "Running" and self._are_ready():
             self._take()
         for name, buffer in self.ringbuffers.items():
@@ -169,6 +183,21 @@ class buffer_control:  # noqa: N801
                 self._finished.add(name)
                 buffer.finish()
         self._let_go()
+        for act in self.on_poll:
+            act()
+
+    def _replace(self, worker: Worker) -> None:
+        """Let another process take the place of one that was killed, and what it had at hand."""
+        another = self._hiring.another(worker, self.process_list) if self._hiring is not None else None
+        if another is None:
+            return
+        for buffer in self.ringbuffers.values():
+            buffer.statistics()  # looks after the dead
+        logger.warning("%s: %s; another one takes its place", worker.name, worker.reason)
+        worker.leave_to_another()
+        self.restarts += 1
+        self.process_list.append(another)
+        another.start()
 
     def _are_ready(self) -> bool:
         return all(worker.state == READY or worker.is_over for worker in self.process_list)
@@ -187,19 +216,11 @@ class buffer_control:  # noqa: N801
         return all(worker.writes_no_more(buffer) for worker in writers)
 
     def _let_go(self) -> None:
-        """Nobody waits for functions that have ended."""
+        """Nobody waits for functions that have ended: what comes for them is counted until the buffer ends."""
         for group in list(self._groups):
             if all(worker.is_over for worker in self.process_list if worker.function in group.functions):
-                self._count(group)
-                self.ringbuffers[group.buffer].dismiss(group.setup)
                 self._groups.remove(group)
-
-    def _count(self, group: Group) -> None:
-        buffer, key = self.ringbuffers[group.buffer], (group.buffer, group.name)
-        self.events_read[key] = buffer.events_read(group.setup)
-        unread = buffer.unread(group.setup)
-        if unread:
-            self.left_behind[key] = unread
+                self._leftovers.pass_over(group, self.ringbuffers[group.buffer].ring, self.process_list)
 
     @property
     def active_s(self) -> float:
@@ -273,14 +294,14 @@ class buffer_control:  # noqa: N801
             are given 30 s at least, if there is no limit.
         """
         waiting = Patience(patience, limit)
-        while not self.is_exhausted and not waiting.is_over(self.progress(), self._wanted_s()):
+        while not (self.is_exhausted or self.is_hurried or waiting.is_over(self.progress(), self._wanted_s())):
             self.poll(0.02)
         for worker in self.process_list:
             sinks = worker.function.buffers("write")
             if not worker.function.buffers("read") and not all(map(worker.writes_no_more, sinks)):
                 worker.give_up()
         waiting = Patience(patience if limit is not None else max(patience, _WITH_DATA_S), limit)
-        while not self.is_over and not waiting.is_over(self.progress(), self._wanted_s()):
+        while not (self.is_over or self.is_hurried or waiting.is_over(self.progress(), self._wanted_s())):
             self.poll(0.02)
 
     def _wanted_s(self) -> float:
@@ -311,19 +332,26 @@ class buffer_control:  # noqa: N801
                     worker.terminate()
             for buffer in self.ringbuffers.values():
                 buffer.abort()
-            dismiss(self.process_list, *(() if limit is None else (limit, limit)))
+            hurried = (_HURRIED_S,) * 3 if self.is_hurried else () if limit is None else (limit, limit)
+            dismiss(self.process_list, *hurried)
             self._count_rest()
-            for buffer in self.ringbuffers.values():
-                buffer.close()
-            self.status = "Shutdown"
+            try:
+                for act in self.on_end:
+                    act()
+            finally:
+                for buffer in self.ringbuffers.values():
+                    buffer.close()
+                self.status = "Shutdown"
 
     def _count_rest(self) -> None:
+        for buffer in self.ringbuffers.values():
+            buffer.finish()  # one who joined late has opened it again
+        self._leftovers.settle()
+        for group in self._groups:
+            self._leftovers.count(group, self.ringbuffers[group.buffer].ring, self.process_list)
         self.counts = {name: buffer.statistics().frames_written for name, buffer in self.ringbuffers.items()}
         self.discarded = {name: buffer.events_discarded for name, buffer in self.ringbuffers.items()}
-        for group in self._groups:
-            self._count(group)
-        for (name, function_name), number in self.left_behind.items():
-            logger.warning("%s did not read %d events of %s", function_name, number, name)
+        self._leftovers.tell()
 
     # -------------------------------------------------------------------------------------- look
 

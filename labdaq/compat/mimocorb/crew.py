@@ -10,19 +10,30 @@ import types
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any
+from typing import Any, NamedTuple
 
-from labdaq.compat.mimocorb.patience import wanted_s
+from labdaq.compat.mimocorb.patience import used_ns, wanted_s
 from labdaq.compat.mimocorb.suite import Function
-from labdaq.compat.mimocorb.worker import ENDED, FAILED, SHUT, Task, run_worker
+from labdaq.compat.mimocorb.worker import ENDED, FAILED, READY, SHUT, Task, run_worker
+from labdaq.pipeline.nodes import Node
+from labdaq.pipeline.workers import board as b
+from labdaq.pipeline.workers.board import Row
 
 __all__ = ["Worker", "dismiss", "wait_for_news"]
 
 _SPAWN = multiprocessing.get_context("spawn")
-_STARTING = "starting"
+_STARTING, _KILLED = "starting", "killed"
+_ON_BOARD = {_STARTING: b.STARTING, READY: b.WORKING, ENDED: b.DONE, FAILED: b.BROKEN, _KILLED: b.KILLED}
 _LEAVE_S = 60.0  # a process whose function has ended leaves by itself, however long it takes
 _GRACE_S = 5.0  # for a process whose function goes on although its buffers were taken away
 _KILL_S = 5.0
+
+
+class _Plan(NamedTuple):
+    """What the accounts of a run ask of the plan of a worker."""
+
+    name: str
+    number: int
 
 
 class Worker:
@@ -36,16 +47,29 @@ class Worker:
         What its process does.
     name
         Of the function, for messages.
+    node
+        What the function is, or is a part of, in the accounts of the run.
+    origin
+        Number of the node, from 1.
+    row
+        Where it is accounted for; None: nowhere.
     """
 
-    def __init__(self, function: Function, task: Task, name: str) -> None:
+    def __init__(
+        self, function: Function, task: Task, name: str, *, node: Node, origin: int = 0, row: Row | None = None
+    ) -> None:
         self.function = function
-        self.name = name
+        self.name, self.plan = name, _Plan(name, task.number)
+        self.node, self.row = node, row
+        if row is not None:
+            row.put(b.W_GROUP, origin)
         self.state = _STARTING
         self.shut: set[str] = set()
         """Buffers to which it said that it will write no more."""
         self.reason = ""
         """Why it failed: a traceback, or how its process ended."""
+        self.was_killed = False
+        """Whether it died without a word, and nobody has taken its place."""
         self._is_given_up = False
         self._task: Task | None = task
         self._here, self._there = _SPAWN.Pipe(duplex=False)
@@ -65,7 +89,7 @@ class Worker:
     @property
     def is_over(self) -> bool:
         """Whether its function has ended, in whatever way."""
-        return self.state in {ENDED, FAILED}
+        return self.state in {ENDED, FAILED, _KILLED}
 
     def is_alive(self) -> bool:
         """Whether its process runs."""
@@ -89,7 +113,21 @@ class Worker:
         if is_dead and not self.is_over:
             code = self.exitcode or 0
             self.state = FAILED if code else ENDED
+            self.was_killed = bool(code)
             self.reason = f"its process was ended by signal {-code}" if code < 0 else f"its process ended with {code}"
+
+    def leave_to_another(self) -> None:
+        """It was killed, and another one takes its place: that is no failure."""
+        self.state, self.was_killed = _KILLED, False
+
+    def note(self) -> None:
+        """Write down, in its row, what it is doing, and the processor time that it has used."""
+        if self.row is None:
+            return
+        self.row.put(b.W_STATE, _ON_BOARD.get(self.state, b.WORKING))
+        if self._process is not None and self._process.pid and not self.is_over:
+            self.row.put(b.W_PID, self._process.pid)
+            self.row.put(b.W_CPU_NS, max(used_ns(self._process.pid), self.row.get(b.W_CPU_NS)))
 
     def writes_no_more(self, buffer: str) -> bool:
         """Whether nothing will come from it into this buffer."""
@@ -136,20 +174,20 @@ def wait_for_news(workers: list[Worker], timeout: float) -> None:
     wait(sentinels, timeout)
 
 
-def dismiss(workers: list[Worker], grace: float = _GRACE_S, leave: float = _LEAVE_S) -> None:
+def dismiss(workers: list[Worker], grace: float = _GRACE_S, leave: float = _LEAVE_S, kill: float = _KILL_S) -> None:
     """End all processes.
 
     Those whose functions have ended leave by themselves, within ``leave`` seconds. The others have ``grace``
-    seconds to end; then they are asked to leave at once, and then killed.
+    seconds to end; then they are asked to leave at once, and after ``kill`` seconds killed.
     """
     _await_exits(workers, grace)
     for worker in workers:
         worker.look()
     _await_exits([worker for worker in workers if worker.is_leaving], leave)
-    for kill in (False, True):
+    for is_last, patience in ((False, kill), (True, _KILL_S)):
         for worker in workers:
-            worker.terminate(kill=kill)
-        _await_exits(workers, _KILL_S)
+            worker.terminate(kill=is_last)
+        _await_exits(workers, patience)
     for worker in workers:
         worker.look()
         worker.close()

@@ -3,16 +3,21 @@
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from labdaq.compat.mimocorb.bufferinfoGUI import plot_bufferinfo
 from labdaq.compat.mimocorb.control import buffer_control
+from labdaq.compat.mimocorb.displays import dashboard_of, has_page, plots_of, show
 from labdaq.compat.mimocorb.keyboard import Keyboard
 from labdaq.compat.mimocorb.mimo_buffer import NewBuffer
 from labdaq.compat.mimocorb.run_folder import new_run_folder
 from labdaq.compat.mimocorb.suite import read_suite
+from labdaq.compat.mimocorb.suite_run import SuiteRun
 from labdaq.errors import NotFoundError, StateError
+from labdaq.pipeline.declared import DeclaredRing
+from labdaq.pipeline.running.attached import attach
 
 __all__ = ["run_mimoDAQ"]
 
@@ -28,7 +33,9 @@ class run_mimoDAQ:  # noqa: N801
     A run ends after ``runtime`` seconds of taking data, after ``runevents`` events in the first buffer (exactly
     so many), when its source is exhausted, by a command, or with Ctrl-C. What was taken until then goes to its
     end, except after Ctrl-C, which takes a second at most. Commands are lines of the standard input (with
-    ``KBD_control``) or come by :meth:`command`: P pause, R resume, S stop, E end.
+    ``KBD_control``) or come by :meth:`command`: P pause, R resume, S stop, E end, A abort.
+
+    Each run is a scan of the store ``runs`` beside the suite: ``labdaq.runs()`` lists them there.
 
     Parameters
     ----------
@@ -38,6 +45,9 @@ class run_mimoDAQ:  # noqa: N801
         0: no output; 1: what happens; 2: the state too, once a second, on the standard error.
     debug
         Log more.
+    rings
+        What stands for the buffers from run to run, for those who show them themselves. By default, in the kernel of
+        a notebook, panel and plots are shown where v1 opens windows.
 
     Raises
     ------
@@ -52,18 +62,24 @@ class run_mimoDAQ:  # noqa: N801
         The folder of the run.
     bc : buffer_control
         Buffers and workers, after :meth:`setup`.
+    kept : SuiteRun
+        The run as labdaq knows runs, after :meth:`setup`: its state, its numbers, its record.
     info : plot_bufferinfo
         The state of the run, for displays.
-    reason : str
-        Why the run ended.
-    is_aborted : bool
-        Whether data were left behind on purpose.
     """
 
     bc: buffer_control
+    kept: SuiteRun
     info: plot_bufferinfo
 
-    def __init__(self, setup_filename: str | Path | None = None, verbose: int = 2, debug: bool = False) -> None:
+    def __init__(
+        self,
+        setup_filename: str | Path | None = None,
+        verbose: int = 2,
+        debug: bool = False,
+        *,
+        rings: Mapping[str, DeclaredRing] | None = None,
+    ) -> None:
         if setup_filename is None:
             if len(sys.argv) < 2:
                 raise NotFoundError(
@@ -77,19 +93,18 @@ class run_mimoDAQ:  # noqa: N801
         self.suite = read_suite(setup_filename)
         self.folder = new_run_folder(self.suite)
         self.directory_prefix = f"{self.folder}/"
-        self.is_aborted = False
-        self.reason = "it was ended by a command"
+        self._rings = rings
         self._commands: list[str] = []
         self._shown_at = 0.0
         self._is_set_up = False
 
     def setup(self) -> None:
-        """Make the buffers and what the workers need."""
-        self.bc = buffer_control(suite=self.suite, output_directory=self.directory_prefix)
+        """Make the buffers and what the workers need, and begin the record of the run."""
+        self.kept = SuiteRun(self.suite, self.folder, self.command, self._rings)
+        self.bc = self.kept.bc
         self.info = plot_bufferinfo(None, self.bc.ringbuffer_names)
+        self.kept.set_up()
         self._is_set_up = True
-        self.bc.setup_buffers()
-        self.bc.setup_workers()
         self._say(f"{self.bc.display_layout()}\n{self.bc.display_functions()}\nData go to {self.folder}\n")
 
     @property
@@ -98,7 +113,7 @@ class run_mimoDAQ:  # noqa: N801
         return self.bc.ringbuffers
 
     def command(self, command: str) -> None:
-        """P pause, R resume, S stop taking data, E end; may be called from any thread."""
+        """P pause, R resume, S stop taking data, E end, A abort; may be called from any thread."""
         self._commands.append(command)
 
     def run(self) -> None:
@@ -112,13 +127,16 @@ class run_mimoDAQ:  # noqa: N801
         if not self._is_set_up:
             self.setup()
         keyboard = Keyboard(self.suite.kbd_control)
+        if self._rings is None and has_page():
+            show(dashboard_of(attach(self.folder), plots_of(self.suite, self.bc.rings)))
         try:
             self.bc.start_workers(hold=True)
             while self._goes_on(keyboard):
                 self.bc.poll()
                 self._show()
         except KeyboardInterrupt:
-            self.is_aborted = True
+            self.kept.is_aborted = True
+            self.kept.reason = "interrupted"
             self._say("\ninterrupted\n")
         finally:
             self.end()
@@ -129,14 +147,19 @@ class run_mimoDAQ:  # noqa: N801
         self._commands += keyboard.commands()
         while self._commands:
             command = self._commands.pop(0)
-            if command == "E":
+            if command in {"E", "A"}:
+                self.kept.reason = self.kept.reason or "it was ended by a command"
+                self.kept.is_aborted |= command == "A"
                 return False
             action = {"P": self.bc.pause, "R": self.bc.resume, "S": self.bc.stop}.get(command)
             if action is None:
-                self._say(f"{command!r} is no command: P pause, R resume, S stop, E end\n")
+                self._say(f"{command!r} is no command: P pause, R resume, S stop, E end, A abort\n")
             else:
                 action()
-        return self.bc.status != "Stopped" and not self._reason_to_stop()
+        if self.bc.status == "Stopped":
+            self.kept.reason = self.kept.reason or "it was stopped"
+            return False
+        return not self._reason_to_stop()
 
     def _reason_to_stop(self) -> str:
         bc = self.bc
@@ -150,7 +173,7 @@ class run_mimoDAQ:  # noqa: N801
             reason = "the source has no more events"
         else:
             return ""
-        self.reason = reason
+        self.kept.reason = reason
         self._say(f"\n{reason}\n")
         return reason
 
@@ -166,9 +189,9 @@ class run_mimoDAQ:  # noqa: N801
             return
         self._show(at_once=True)
         try:
-            self.bc.shutdown(*((_ABORT_S, _ABORT_S) if self.is_aborted else (twait, None)))
-        except KeyboardInterrupt:  # once more: its own clean-up is done
-            self.is_aborted = True
+            self.bc.shutdown(*((_ABORT_S, _ABORT_S) if self.kept.is_aborted else (twait, None)))
+        except KeyboardInterrupt:  # its own clean-up is done
+            self._say("\ninterrupted once more\n")
         self._say(f"\n{self.bc.active_s:.2f} s, events: {self.counts}\n")
 
     @property

@@ -1,11 +1,12 @@
 """Who reads a buffer together: in v1 the processes of one function, in mimoCoRB2 all who read it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from labdaq.compat.mimocorb.mimo_buffer import NewBuffer
-from labdaq.compat.mimocorb.suite import Function, Suite
+from labdaq.compat.mimocorb.suite import Function
+from labdaq.compat.mimocorb.wiring import Team
 
 __all__ = ["Group", "reader_groups"]
 
@@ -23,15 +24,10 @@ class Group:
     """The setup dictionary of its readers."""
 
 
-def reader_groups(suite: Suite, buffers: Mapping[str, NewBuffer]) -> list[Group]:
-    """Make the reader groups of a suite."""
-    readers: dict[tuple[str, ...], list[Function]] = {}
-    for function in suite.functions:
-        for buffer in function.buffers("read"):
-            key = (buffer,) if suite.shares_events else (buffer, function.name)
-            readers.setdefault(key, []).append(function)
-    groups = []
-    for (buffer, *_), functions in readers.items():
-        name = ", ".join(suite.label(function) for function in functions)
-        groups.append(Group(buffer, tuple(functions), name, buffers[buffer].new_reader_group()))
-    return groups
+def reader_groups(teams: Sequence[Team], buffers: Mapping[str, NewBuffer]) -> list[Group]:
+    """Make the reader groups of a suite, called as those who read."""
+    return [
+        Group(ring.name, team.functions, team.node.name, buffers[ring.name].new_reader_group(team.node.name))
+        for team in teams
+        for ring in team.node.reads
+    ]

@@ -1,6 +1,7 @@
 """Histograms of the scalars in a buffer, for a display.
 
-Nothing is drawn here: a page takes what it shows from :class:`animHists`. What is out of range is counted too.
+In the kernel of a notebook they are labdaq's live histograms; without a page nothing is drawn. What is out of range is
+counted too.
 """
 
 import difflib
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labdaq.compat.mimocorb.copying import as_records
+from labdaq.compat.mimocorb.displays import has_page, histograms_of, show
 from labdaq.compat.mimocorb.exporters import rbExport
 from labdaq.compat.mimocorb.roles import logger
 from labdaq.errors import LayoutError
@@ -159,6 +161,11 @@ class histogram_buffer:  # noqa: N801
         self.title = str((config_dict or {}).get("title", "Histograms"))
         self.hists = animHists([wanted[name] for name in self.varnams], self.title)
         self.count, self.deadtime_f, self.last_event_number = 0, 0.0, 0
+        self._wanted = wanted
+
+    def views(self) -> list[Any]:
+        """Live histograms, for a notebook."""
+        return histograms_of(self.readData.source._ring, self._wanted)
 
     @property
     def mean_deadtime(self) -> float:
@@ -167,6 +174,8 @@ class histogram_buffer:  # noqa: N801
 
     def __call__(self) -> None:
         """Count events until there are no more."""
+        for view in self.views() if has_page() else ():
+            show(view)
         source = self.readData.source
         most = min(_MOST, max(1, source.number_of_slots // 2))
         with source:

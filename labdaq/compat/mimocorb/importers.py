@@ -103,7 +103,11 @@ class rbImport:  # noqa: N801
                 given = next(self.userdata_generator, None)
                 if given is None or given[0] is None:
                     break
-                self._filler.fill(*given)
+                try:
+                    self._filler.fill(*given)
+                except SystemExit:
+                    self.sink.discard()
+                    raise
         finally:
             self.sink.close()
             close = getattr(self.userdata_generator, "close", None)
@@ -148,7 +152,7 @@ class rbPut:  # noqa: N801
     def __call__(self, data: Any, metadata: Any = None) -> bool:
         """Write an event; None for data says that there are no more.
 
-        While the buffer is paused the event is not written.
+        While the buffer is paused the event is not written, but counted.
 
         Returns
         -------
@@ -158,12 +162,16 @@ class rbPut:  # noqa: N801
         is_active = bool(self.sink._active.is_set())
         if data is None:
             self.sink.close()
-        elif is_active and self.sink._paused.is_set():
+        elif not is_active:
+            self.sink.discard()
+        elif self.sink._paused.is_set():
+            self.sink.discard()
             time.sleep(_PAUSE_S)
-        elif is_active:
+        else:
             try:
                 self._filler.fill(data, metadata)
             except SystemExit:
+                self.sink.discard()
                 return False
         return is_active
 

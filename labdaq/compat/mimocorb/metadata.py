@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from labdaq.errors import LayoutError
 
-__all__ = ["METADATA", "UNSET", "Metadata", "metadata_records", "nanoseconds", "seconds"]
+__all__ = ["METADATA", "UNSET", "Metadata", "metadata_records", "nanoseconds", "seconds", "table_dtype"]
 
 METADATA: list[tuple[str, Any]] = [("counter", np.longlong), ("timestamp", np.float64), ("deadtime", np.float64)]
 UNSET = -1
@@ -50,6 +50,25 @@ def nanoseconds(timestamp: float) -> int:
 def seconds(timestamp_ns: int) -> float:
     """Nanoseconds as the nearest ``float64`` of seconds."""
     return timestamp_ns / 10**9
+
+
+def table_dtype(fields: npt.DTypeLike) -> np.dtype[Any]:
+    """The columns of a table of records: metadata, then the fields.
+
+    Raises
+    ------
+    LayoutError
+        When a field has the name of one of the metadata.
+
+    Examples
+    --------
+    >>> table_dtype([("height", "f4")]).names
+    ('counter', 'timestamp', 'deadtime', 'height')
+    """
+    dtype = np.dtype(fields)
+    if taken := {name for name, _ in METADATA} & set(dtype.names or ()):
+        raise LayoutError(f"the table has a column {taken.pop()!r} of its own: rename the field of the buffer")
+    return np.dtype([*METADATA, *dtype.descr])
 
 
 def metadata_records(planes: Any, n: int) -> npt.NDArray[Any]:

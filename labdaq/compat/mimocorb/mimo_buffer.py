@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from labdaq.compat.mimocorb.buffer_access import Observer, Reader, Writer
+from labdaq.compat.mimocorb.accounts import Account
+from labdaq.compat.mimocorb.buffer_access import Reader, Writer
+from labdaq.compat.mimocorb.buffer_observer import Observer
 from labdaq.compat.mimocorb.flags import (
     DEADTIME_PPB,
     DISCARDED,
@@ -91,12 +93,17 @@ class NewBuffer:
 
     # ---------------------------------------------------------------------------- who takes part
 
-    def new_reader_group(self) -> dict[str, Any]:
+    def new_reader_group(self, name: str = "") -> dict[str, Any]:
         """The setup dictionary for the readers of a new group, in any process.
 
         Writers wait for the group from now on. Somebody has to read it.
+
+        Parameters
+        ----------
+        name
+            By which it is known in :meth:`statistics`; unique in the buffer.
         """
-        group = self._ring.group(f"reader group {next(self._groups)}")
+        group = self._ring.group(name or f"reader group {next(self._groups)}")
         return self._setup(self.readers_active) | {"group": group.name}
 
     def new_writer(self) -> dict[str, Any]:
@@ -118,6 +125,7 @@ class NewBuffer:
             "flags": self._flags,
             "active": active,
             "paused": self.writers_paused,
+            "account": Account(),
             "debug": self._debug,
         }
 
@@ -155,6 +163,11 @@ class NewBuffer:
         """Everything that is known of the buffer and its users."""
         return self._ring.statistics()
 
+    @property
+    def ring(self) -> Ring:
+        """The ring of events behind it: for statistics, observers and live plots."""
+        return self._ring
+
     def unread(self, setup_dict: dict[str, Any]) -> int:
         """Events that are in the buffer, and that a reader group has not finished."""
         seen = self.statistics()
@@ -177,7 +190,7 @@ class NewBuffer:
 
     @property
     def events_discarded(self) -> int:
-        """Events of mimoCoRB2 that came while it was paused."""
+        """Events that came while it was paused, or took no more."""
         return self._flags[DISCARDED]
 
     def set_ending(self) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from labdaq.compat.mimocorb.buffer_access import Observer
+from labdaq.compat.mimocorb.buffer_observer import Observer
+from labdaq.compat.mimocorb.patience import sleep_while
 from labdaq.compat.mimocorb.roles import the_buffer
 
 __all__ = ["rbObserver", "rbWSObserver"]
@@ -65,7 +66,7 @@ class rbWSObserver(rbObserver):  # noqa: N801
         """Like :class:`rbObserver`, after a pause where it is asked too soon."""
         due = time.monotonic()
         for event in super().__call__():
-            while event is not None and self.source._active.is_set() and time.monotonic() < due:
-                time.sleep(min(0.025, max(due - time.monotonic(), 0.0)))
+            if event is not None:
+                sleep_while(self.source._active.is_set, due - time.monotonic())
             due = time.monotonic() + self.min_sleeptime
             yield event

@@ -2,15 +2,28 @@
 
 import contextlib
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 import psutil
 
-__all__ = ["Patience", "wanted_s"]
+__all__ = ["Patience", "sleep_while", "used_ns", "wanted_s"]
 
 _BUSY_S = 0.2  # processor time by which one who computes differs from one who polls
 _LONGEST_S = 120.0
+_SLICE_S = 0.02
+
+
+def sleep_while(goes_on: Callable[[], object], seconds: float) -> None:
+    """Sleep for so long, but no longer than something goes on.
+
+    Examples
+    --------
+    >>> sleep_while(lambda: False, 60)
+    """
+    due = time.monotonic() + seconds
+    while goes_on() and (left := due - time.monotonic()) > 0:
+        time.sleep(min(left, _SLICE_S))
 
 
 def wanted_s(pid: int) -> float:
@@ -31,11 +44,23 @@ def wanted_s(pid: int) -> float:
             total_ns += int(running) + int(in_line)
     if total_ns:
         return total_ns / 1e9
+    return used_ns(pid) / 1e9
+
+
+def used_ns(pid: int) -> int:
+    """Processor time that a process has used, in nanoseconds; 0 when it is gone.
+
+    Examples
+    --------
+    >>> import os
+    >>> used_ns(os.getpid()) > 0
+    True
+    """
     try:
         user, system, *_ = psutil.Process(pid).cpu_times()
     except psutil.Error:
-        return 0.0
-    return float(user + system)
+        return 0
+    return int(1e9 * (user + system))
 
 
 class Patience:

@@ -1,15 +1,16 @@
 """The newest waveform of a buffer, for a display.
 
-Nothing is drawn here: a page takes what it shows from :class:`animWaveformPlotter`.
+In the kernel of a notebook it is labdaq's oscilloscope; without a page nothing is drawn.
 """
 
-import time
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from labdaq.compat.mimocorb.displays import has_page, scope_of, show
 from labdaq.compat.mimocorb.observers import rbObserver
+from labdaq.compat.mimocorb.patience import sleep_while
 from labdaq.compat.mimocorb.roles import setting
 
 __all__ = ["animWaveformPlotter", "plot_buffer"]
@@ -121,6 +122,10 @@ class plot_buffer:  # noqa: N801
         self.source_dict = (observe_list or [{}])[0]
         self.osciplot = animWaveformPlotter(conf_dict=config_dict, source_dict=self.source_dict)
 
+    def view(self) -> Any:
+        """An oscilloscope, for a notebook."""
+        return scope_of(self.source_dict["ring"], self.osciplot.conf_dict)
+
     def __call__(self) -> None:
         """Take events over until there are no more.
 
@@ -129,12 +134,12 @@ class plot_buffer:  # noqa: N801
         SystemExit
             At the end, as in v1.
         """
+        if has_page():
+            show(self.view())
         for event in self.data_reader():
             if event is None:
                 break
             self.osciplot(*event)
-            due = time.monotonic() + self.min_sleeptime
-            while self.active_event.is_set() and time.monotonic() < due:
-                time.sleep(min(0.025, self.min_sleeptime))
+            sleep_while(self.active_event.is_set, self.min_sleeptime)
         self.data_reader.close()
         raise SystemExit

@@ -7,7 +7,20 @@ from pathlib import Path
 from labdaq.compat.mimocorb.suite import Suite
 from labdaq.errors import ResourceError
 
-__all__ = ["new_run_folder"]
+__all__ = ["new_run_folder", "store_of"]
+
+_RUNS, _SCANS = "runs", "scans"
+
+
+def store_of(suite: Suite) -> Path:
+    """The store in which the runs of a suite are scans: ``runs`` beside its file.
+
+    Where other things are kept in ``runs``, as by a suite that puts its data there, it is ``runs/scans``.
+    """
+    place = suite.folder / _RUNS
+    is_used = place.is_dir() and any(place.iterdir()) and not (place / "catalogue.db").is_file()
+    is_target = suite.output_directory.absolute() == place.absolute()
+    return place / _SCANS if is_used or is_target else place
 
 
 def new_run_folder(suite: Suite, now: time.struct_time | None = None) -> Path:

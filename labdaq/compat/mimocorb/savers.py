@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from labdaq.compat.mimocorb.buffer_access import Reader
 from labdaq.compat.mimocorb.copying import as_records
-from labdaq.compat.mimocorb.metadata import METADATA, metadata_records
+from labdaq.compat.mimocorb.metadata import metadata_records, table_dtype
 from labdaq.compat.mimocorb.roles import output_path, the_buffer
 from labdaq.errors import LayoutError
 from labdaq.files import CsvFile, ParquetTarFile
@@ -56,10 +56,7 @@ class rb_toTxtfile:  # noqa: N801
                 "use rb_toParquetfile"
             )
         self.filename = str(output_path(self, config_dict, ".txt"))
-        fields = as_records(np.empty(0, np.dtype(setup["dtype"]))).dtype.descr
-        if taken := {name for name, _ in METADATA} & {field[0] for field in fields}:
-            raise LayoutError(f"the table has a column {taken.pop()!r} of its own: rename the field of the buffer")
-        self._dtype = np.dtype([*METADATA, *fields])
+        self._dtype = table_dtype(as_records(np.empty(0, np.dtype(setup["dtype"]))).dtype)
         alias = (config_dict or {}).get("header_alias") or {}
         titles = {name: str(alias[name]) for name in self._dtype.names or () if name in alias}
         self.source = Reader(setup)

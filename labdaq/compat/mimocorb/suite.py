@@ -13,7 +13,7 @@ import numpy as np
 from labdaq.compat.mimocorb.layering import Section, nearest, read_yaml
 from labdaq.errors import LayoutError
 
-__all__ = ["ROLES", "Buffer", "Function", "Suite", "describe", "read_suite"]
+__all__ = ["ROLES", "Buffer", "Function", "Suite", "checked", "describe", "read_suite"]
 
 ROLES = ("read", "write", "observe")
 
@@ -90,9 +90,18 @@ class Suite:
         """The package that its modules import: ``mimocorb`` or ``mimocorb2``."""
         return "mimocorb2" if self.shares_events else "mimocorb"
 
+    @property
+    def name(self) -> str:
+        """Of its runs: that of its file, up to ``setup``."""
+        stem, found, _ = self.path.stem.partition("setup")
+        return (stem.rstrip("_- ") if found else stem) or self.path.stem
+
     def label(self, function: Function) -> str:
-        """What a function is called in messages: in v1 by its name in its module."""
-        return function.name if self.shares_events else function.function
+        """What a function is called in messages: in v1 by its name in its module, and its number if there are two."""
+        if self.shares_events:
+            return function.name
+        is_only = sum(one.function == function.function for one in self.functions) == 1
+        return function.function if is_only else f"{function.function} ({function.name})"
 
     @property
     def folder(self) -> Path:
@@ -195,10 +204,15 @@ def _buffer(section: Section) -> Buffer:
     else:
         data_type = section.take("data_type", str)
     buffer = Buffer(_name(section), section.count("number_of_slots"), section.count("channel_per_slot", 1), data_type)
+    return checked(buffer, section, "data_type")
+
+
+def checked(buffer: Buffer, section: Section, key: str) -> Buffer:
+    """A buffer whose values are possible; a LayoutError names the key otherwise."""
     try:
         np.dtype(buffer.dtype())
     except (TypeError, ValueError) as error:
-        raise section.error("data_type", f"no dtype of NumPy: {error}") from error
+        raise section.error(key, f"no dtype of NumPy: {error}") from error
     return buffer
 
 

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from labdaq.compat.mimocorb.layering import Section, nearest, read_yaml
-from labdaq.compat.mimocorb.suite import Buffer, Function, Suite
+from labdaq.compat.mimocorb.suite import Buffer, Function, Suite, checked
 from labdaq.errors import LayoutError
 
 __all__ = ["BUILT_IN", "describe2"]
@@ -80,11 +78,7 @@ def _buffer(name: str, section: Section) -> Buffer:
         else section.take("data_dtype", str)
     )
     buffer = Buffer(name, section.count("slot_count"), section.count("data_length", 1), data_type)
-    try:
-        np.dtype(buffer.dtype())
-    except (TypeError, ValueError) as error:
-        raise section.error("data_dtype", f"no dtype of NumPy: {error}") from error
-    return buffer
+    return checked(buffer, section, "data_dtype")
 
 
 def _worker(  # noqa: PLR0917

@@ -67,7 +67,7 @@ class Importer(Base):
                 self._put(data, ready, last)
                 self.counter += 1
                 last = time.time()
-        except SystemExit:  # the buffer takes no more
+        except SystemExit:
             self.logger.debug("the buffer %r takes no more events", sink.name)
         finally:
             close = getattr(events, "close", None)
@@ -82,11 +82,18 @@ class Importer(Base):
             raise UfuncError(self, "the generator of events failed", error) from error
 
     def _put(self, data: Any, ready: float, last: float) -> None:
-        with self.write[0] as (metadata, slot):
-            try:
-                slot[:] = data
-            except (ValueError, TypeError) as error:
-                message = f"an event does not fit into {self.write[0].name!r} ({slot.dtype}, shape {slot.shape})"
-                raise UfuncError(self, message, error, ufunc_output=data) from error
-            now = time.time()
-            metadata[0] = self.counter, ready, min(max(now - ready, 0.0) / max(now - last, 1e-9), 1.0)
+        try:
+            with self.write[0] as (metadata, slot):
+                self._copy(data, slot)
+                now = time.time()
+                metadata[0] = self.counter, ready, min(max(now - ready, 0.0) / max(now - last, 1e-9), 1.0)
+        except SystemExit:  # the buffer takes no more
+            self.write[0].discard()
+            raise
+
+    def _copy(self, data: Any, slot: Any) -> None:
+        try:
+            slot[:] = data
+        except (ValueError, TypeError) as error:
+            message = f"an event does not fit into {self.write[0].name!r} ({slot.dtype}, shape {slot.shape})"
+            raise UfuncError(self, message, error, ufunc_output=data) from error

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labdaq.compat.mimocorb.buffer_access import Observer, Reader, Writer
+from labdaq.compat.mimocorb.buffer_access import Reader, Writer
+from labdaq.compat.mimocorb.buffer_observer import Observer
 from labdaq.compat.mimocorb.flags import DEADTIME_PPB, DISCARDED, HELD, PAUSED, WRITERS_ACTIVE, Flags
 from labdaq.compat.mimocorb.metadata import METADATA, UNSET
 from labdaq.errors import ClosedError
@@ -186,13 +187,17 @@ class BufferWriter(_Interface):
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
         if self._is_discarding:
-            self._flags.add(DISCARDED, 1)
+            self.discard()
         elif kind is not None:
             self._writer.give_up()
         else:
             self._writer.set_metadata(*self._metadata[0].item())
             self._writer.process_buffer()
             self._count += 1
+
+    def discard(self) -> None:
+        """Count an event that nobody wanted."""
+        self._writer.discard()
 
     def shutdown_buffer(self) -> None:
         """Write no more. The buffer ends when all who write it have said so, or have ended."""

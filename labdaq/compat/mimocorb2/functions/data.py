@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from labdaq.compat.mimocorb.patience import sleep_while
 from labdaq.compat.mimocorb2.base import SetupError
 from labdaq.compat.mimocorb2.mimo_file import MimoReader, MimoWriter, mimoFile
 from labdaq.compat.mimocorb2.mimo_worker import BufferIO
 from labdaq.compat.mimocorb2.worker_templates import Exporter, Importer
 
 __all__ = ["clocked_importer", "export", "mimoFile", "simulate_importer"]
-
-_LOOK_EVERY_S = 0.02
 
 Array = npt.NDArray[Any]
 
@@ -86,9 +85,9 @@ def _play(buffer_io: BufferIO, due_s: Callable[[Array], float]) -> None:
         def events() -> Iterator[Array]:
             began = time.monotonic()
             for data, metadata in file:
-                due = began + due_s(metadata)
-                while (wait := due - time.monotonic()) > 0 and not buffer_io.write[0].is_shutdown.value:
-                    time.sleep(min(wait, _LOOK_EVERY_S))
+                sleep_while(
+                    lambda: not buffer_io.write[0].is_shutdown.value, began + due_s(metadata) - time.monotonic()
+                )
                 yield data
 
         importer(events)

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labdaq.compat.mimocorb.metadata import METADATA
+from labdaq.compat.mimocorb.metadata import table_dtype
 from labdaq.compat.mimocorb2.base import SetupError
 from labdaq.compat.mimocorb2.mimo_worker import BufferIO
 from labdaq.compat.mimocorb2.worker_templates import Exporter
+from labdaq.errors import LayoutError
 from labdaq.files import CsvFile
 from labdaq.kernels import Histogram
 
@@ -37,10 +38,10 @@ def csv(buffer_io: BufferIO) -> None:
         When events have several values, or a field the name of a column.
     """
     exporter = _scalars(buffer_io)
-    fields = exporter.data_example.dtype.descr
-    if taken := {name for name, _ in METADATA} & {field[0] for field in fields}:
-        raise SetupError(exporter, f"the table has a column {taken.pop()!r} of its own: rename the field of the buffer")
-    dtype = np.dtype([*METADATA, *fields])
+    try:
+        dtype = table_dtype(exporter.data_example.dtype)
+    except LayoutError as error:
+        raise SetupError(exporter, str(error)) from error
     interval = float(buffer_io.get("save_interval", 1))
     path = buffer_io.output_path(str(buffer_io.get("filename", buffer_io.name)), ".csv")
     rows: list[tuple[Any, ...]] = []

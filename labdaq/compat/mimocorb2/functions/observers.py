@@ -1,14 +1,11 @@
 """Displays of events. No window is opened: look at the run with labdaq's own."""
 
-import time
-
+from labdaq.compat.mimocorb.patience import sleep_while
 from labdaq.compat.mimocorb2.base import SetupError
 from labdaq.compat.mimocorb2.mimo_worker import BufferIO
 from labdaq.compat.mimocorb2.worker_templates import IsAlive, Observer
 
-__all__ = ["oscilloscope", "wait_while_alive"]
-
-_LOOK_EVERY_S = 0.02
+__all__ = ["oscilloscope"]
 
 
 def oscilloscope(buffer_io: BufferIO) -> None:
@@ -30,11 +27,4 @@ def oscilloscope(buffer_io: BufferIO) -> None:
     for data, _ in observer():
         if data is None:
             break
-        wait_while_alive(is_alive, interval)
-
-
-def wait_while_alive(is_alive: IsAlive, seconds: float) -> None:
-    """Wait for so long, or until the buffer takes no more events."""
-    due = time.monotonic() + seconds
-    while is_alive() and time.monotonic() < due:
-        time.sleep(min(_LOOK_EVERY_S, seconds))
+        sleep_while(is_alive, interval)

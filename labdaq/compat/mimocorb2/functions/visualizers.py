@@ -2,7 +2,7 @@
 
 import math
 
-from labdaq.compat.mimocorb2.functions.observers import wait_while_alive
+from labdaq.compat.mimocorb.patience import sleep_while
 from labdaq.compat.mimocorb2.mimo_worker import BufferIO
 from labdaq.compat.mimocorb2.worker_templates import IsAlive
 
@@ -11,9 +11,9 @@ __all__ = ["csv", "histogram"]
 
 def csv(buffer_io: BufferIO) -> None:
     """Wait for the end of the buffer that `exporters.csv` saves."""
-    wait_while_alive(IsAlive(buffer_io), math.inf)
+    sleep_while(IsAlive(buffer_io), math.inf)
 
 
 def histogram(buffer_io: BufferIO) -> None:
     """Wait for the end of the buffer that `exporters.histogram` counts."""
-    wait_while_alive(IsAlive(buffer_io), math.inf)
+    sleep_while(IsAlive(buffer_io), math.inf)
