@@ -35,12 +35,23 @@ if TYPE_CHECKING:
         testing,
         widgets,
     )
-    from labdaq.pipeline import Pipeline, attach, open_run, runs
+    from labdaq.pipeline import (
+        Pipeline,
+        attach,
+        follow_scan,
+        open_run,
+        publish,
+        read_shared,
+        record_stream,
+        runs,
+        shared,
+        subscribe,
+    )
     from labdaq.ring import Ring
     from labdaq.roles import Parameter, Trigger
     from labdaq.store import DataStore, open_scan
-    from labdaq.stream import InputStream, OutputStream
-    from labdaq.widgets import dashboard, histogram, panel, rates, scope, spectrum, waterfall
+    from labdaq.stream import InputStream, OutputStream, spawn
+    from labdaq.widgets import browse, dashboard, histogram, panel, rates, scope, spectrum, waterfall
 
 __version__ = "0.1.0"
 
@@ -54,10 +65,12 @@ __all__ = [
     "Trigger",
     "__version__",
     "attach",
+    "browse",
     "dashboard",
     "devices",
     "errors",
     "files",
+    "follow_scan",
     "histogram",
     "kernels",
     "open_run",
@@ -65,15 +78,21 @@ __all__ = [
     "packet",
     "panel",
     "pipeline",
+    "publish",
     "rates",
+    "read_shared",
+    "record_stream",
     "ring",
     "roles",
     "runs",
     "scope",
+    "shared",
     "sim",
+    "spawn",
     "spectrum",
     "store",
     "stream",
+    "subscribe",
     "testing",
     "waterfall",
     "widgets",
@@ -93,7 +112,13 @@ _HOMES = {
     "runs": "labdaq.pipeline",
     "InputStream": "labdaq.stream",
     "OutputStream": "labdaq.stream",
-    **dict.fromkeys(("dashboard", "histogram", "panel", "rates", "scope", "spectrum", "waterfall"), "labdaq.widgets"),
+    "spawn": "labdaq.stream",
+    **dict.fromkeys(
+        ("follow_scan", "publish", "read_shared", "record_stream", "shared", "subscribe"), "labdaq.pipeline"
+    ),
+    **dict.fromkeys(
+        ("browse", "dashboard", "histogram", "panel", "rates", "scope", "spectrum", "waterfall"), "labdaq.widgets"
+    ),
 }
 _ROOMS = {
     *("devices", "errors", "files", "kernels", "packet", "pipeline", "ring", "roles", "sim", "store", "stream"),
@@ -109,6 +134,16 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     raise AttributeError(f"labdaq has no {name!r}; it has {', '.join(__all__)}")
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext labdaq``: the magic ``%daq status|start|stop|panel`` of :mod:`labdaq.widgets.magics`."""
+    import_module("labdaq.widgets.magics").load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext labdaq``."""
+    import_module("labdaq.widgets.magics").unload(shell)
 
 
 def __dir__() -> list[str]:
