@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-FIRST_NOTEBOOK := notebooks/01_first_light.ipynb
+FIRST_NOTEBOOK := notebooks/00_start.ipynb
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 define CHECK_PYTHON
@@ -16,7 +16,7 @@ except ImportError:
 endef
 export CHECK_PYTHON
 
-.PHONY: help lab test demo bench lint warm clean
+.PHONY: help lab test demo bench promises lint pictures warm clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -31,11 +31,20 @@ test: .venv/test.stamp ## run all checks and tests
 demo: .venv/notebook.stamp ## measure the muon lifetime, simulated or from recordings (DATA=folder)
 	$(BIN)/labdaq demo muon $(if $(DATA),--data "$(DATA)") --out out/muon
 
-bench: .venv/test.stamp ## measure the engine against its limits and its peers
-	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks $(ARGS)
+bench: .venv/test.stamp ## measure labdaq against its limits and its peers, and write docs/performance.md
+	mkdir -p out && rm -f out/benchmarks.jsonl
+	LABDAQ_BENCHMARKS=out/benchmarks.jsonl $(BIN)/python -m pytest -m benchmark -s tests/benchmarks $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m tests.benchmarks.page out/benchmarks.jsonl)
+
+promises: .venv/test.stamp ## put all promises to the test for long, and write docs/promises.md
+	$(BIN)/python -m pytest --promises -m "promise or long" --timeout 3600 $(ARGS) tests
 
 lint: .venv/test.stamp ## rules, format, types and layers only
 	$(BIN)/python tests/check.py --lint
+
+pictures: .venv/test.stamp ## take the pictures of README and documentation anew, in a browser
+	$(BIN)/python -m tests.browser.pictures
+	$(BIN)/python -m tests.notebooks.pictures
 
 warm: .venv/notebook.stamp ## compile everything now, so that nothing has to later
 	$(BIN)/labdaq warm

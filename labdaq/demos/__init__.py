@@ -4,4 +4,5 @@
 `muon_take`    its data taking: a pipeline
 `muon_table`   its table of decays: sinks
 `muon_figure`  its figure
+`exercises`    answers to the exercises of the course
 """

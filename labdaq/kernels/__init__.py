@@ -16,10 +16,20 @@
 `histogram`      counts of what comes in, in one or two dimensions
 `quantise`       numbers as few-bit integers: scaled, rounded, clipped, packed
 `unpack`         and back
+`channelise`     voltages into frequency channels: Fourier transforms, polyphase filter bank
+`power`          powers, products of polarisations, Stokes parameters
+`integrate`      means of frames that follow each other
+`beams`          beams of an array
+`correlate`      visibilities of all pairs of its inputs
+`dedispersion`   low frequencies come later: giving them their time back
+`folding`        what repeats, by its phase
 `warming`        compile all that before it is needed
 """
 
+from labdaq.kernels.beams import form_beams, steering_weights
+from labdaq.kernels.channelise import Channeliser, channel_frequencies, channelise, pfb_window
 from labdaq.kernels.coincidences import group_peaks, group_peaks_into
+from labdaq.kernels.correlate import baseline_pairs, correlate
 from labdaq.kernels.decays import (
     DECAY,
     DECAY_UNITS,
@@ -30,6 +40,7 @@ from labdaq.kernels.decays import (
     decide_decay,
     find_decays,
 )
+from labdaq.kernels.dedispersion import dedisperse, dispersion_delays
 from labdaq.kernels.double_pulse import (
     DOUBLE_PULSE,
     DOUBLE_PULSE_UNITS,
@@ -38,10 +49,13 @@ from labdaq.kernels.double_pulse import (
     find_double_pulse,
 )
 from labdaq.kernels.edges import find_edges
+from labdaq.kernels.folding import Profile, fold
 from labdaq.kernels.histogram import Histogram
+from labdaq.kernels.integrate import integrate
 from labdaq.kernels.lifetime import LifetimeFit, fit_lifetime, lifetime_density, lifetime_nll
 from labdaq.kernels.peak_steps import PEAK, PeakCut, find_peaks_into, peak_room
 from labdaq.kernels.peaks import find_peaks, peak_cut
+from labdaq.kernels.power import coherences, power, stokes
 from labdaq.kernels.pulse_heights import PULSE, PulseWindow, analyse_pulses, measure_baseline, measure_pulse
 from labdaq.kernels.pulse_shapes import NormalisedPulse, match_template, match_template_into, normalised_pulse
 from labdaq.kernels.pulse_timing import constant_fraction_time, find_constant_fraction
@@ -58,20 +72,29 @@ __all__ = [
     "DOUBLE_PULSE_UNITS",
     "PEAK",
     "PULSE",
+    "Channeliser",
     "DecayCut",
     "DoublePulseCut",
     "Histogram",
     "LifetimeFit",
     "NormalisedPulse",
     "PeakCut",
+    "Profile",
     "PulseWindow",
     "Quantised",
     "analyse_pulses",
+    "baseline_pairs",
+    "channel_frequencies",
+    "channelise",
+    "coherences",
     "constant_fraction_time",
+    "correlate",
     "decay_cut",
     "decay_filter",
     "decay_room",
     "decide_decay",
+    "dedisperse",
+    "dispersion_delays",
     "double_pulse_filter",
     "find_constant_fraction",
     "find_decays",
@@ -82,8 +105,11 @@ __all__ = [
     "find_triggers",
     "find_triggers_into",
     "fit_lifetime",
+    "fold",
+    "form_beams",
     "group_peaks",
     "group_peaks_into",
+    "integrate",
     "lifetime_density",
     "lifetime_nll",
     "match_signatures",
@@ -95,7 +121,11 @@ __all__ = [
     "parse_signatures",
     "peak_cut",
     "peak_room",
+    "pfb_window",
+    "power",
     "quantise",
+    "steering_weights",
+    "stokes",
     "unpack",
     "warm",
 ]

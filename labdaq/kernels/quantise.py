@@ -1,8 +1,9 @@
 """Real and complex numbers as few-bit integers: scale, round half to even, clip symmetrically, count what was clipped.
 
 Types are named as in radio astronomy, which counts bits: ``ci4`` (complex of two 4-bit numbers), ``ci8``, ``ci16``,
-``i4``, ``i8``, ``i16``, and ``ci1``, ``ci2``, ``i1``, ``i2``. Below 8 bits, numbers are packed into bytes, the first
-in the highest bits, the real part before the imaginary one. One bit is the sign: 1 for numbers below 0.
+``i4``, ``i8``, ``i16``, and ``ci1``, ``ci2``, ``i1``, ``i2``; with u instead of i, numbers have no sign. Below 8 bits,
+numbers are packed into bytes, the first in the highest bits, the real part before the imaginary one. One signed bit
+is the sign: 1 for numbers below 0.
 """
 
 import re
@@ -16,7 +17,7 @@ from labdaq.native import jit
 
 __all__ = ["Quantised", "fewbit", "quantise", "quantise_reference"]
 
-_NAME = re.compile(r"(c?)(i)(1|2|4|8|16|32)")
+_NAME = re.compile(r"(c?)([iu])(1|2|4|8|16|32)")
 
 
 class Quantised(NamedTuple):
@@ -33,6 +34,8 @@ class Fewbit(NamedTuple):
 
     bits: int
     is_complex: bool
+    smallest: int
+    largest: int
     dtype: np.dtype[Any]
     """Of an array that holds them."""
     per_item: int
@@ -50,16 +53,18 @@ def fewbit(name: str) -> Fewbit:
     Examples
     --------
     >>> fewbit("ci4")
-    Fewbit(bits=4, is_complex=True, dtype=dtype('uint8'), per_item=1)
+    Fewbit(bits=4, is_complex=True, smallest=-7, largest=7, dtype=dtype('uint8'), per_item=1)
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise LayoutError(f"type {name!r}: i1, i2, i4, i8, i16, i32, and ci1 to ci32 for complex numbers")
-    bits, is_complex = int(match[3]), bool(match[1])
+        raise LayoutError(f"type {name!r}: i or u with 1, 2, 4, 8, 16 or 32 bits, and a c in front if complex")
+    bits, is_complex, is_signed = int(match[3]), bool(match[1]), match[2] == "i"
+    largest = 2 ** (bits - is_signed) - 1
+    limits = (-largest if is_signed else 0, largest)
     if bits < 8:
-        return Fewbit(bits, is_complex, np.dtype("u1"), 8 // bits // (1 + is_complex))
-    number = np.dtype(f"i{bits // 8}")
-    return Fewbit(bits, is_complex, np.dtype([("re", number), ("im", number)]) if is_complex else number, 1)
+        return Fewbit(bits, is_complex, *limits, np.dtype("u1"), 8 // bits // (1 + is_complex))
+    number = np.dtype(f"{match[2]}{bits // 8}")
+    return Fewbit(bits, is_complex, *limits, np.dtype([("re", number), ("im", number)]) if is_complex else number, 1)
 
 
 def _numbers(values: npt.ArrayLike, kind: Fewbit) -> tuple[npt.NDArray[Any], tuple[int, ...]]:
@@ -74,13 +79,13 @@ def _numbers(values: npt.ArrayLike, kind: Fewbit) -> tuple[npt.NDArray[Any], tup
 
 
 @jit
-def _quantise_compiled(numbers: Any, scale: float, largest: float, out: Any) -> int:
+def _quantise_compiled(numbers: Any, scale: float, smallest: float, largest: float, out: Any) -> int:
     clipped = 0
     for i in range(numbers.shape[0]):
         value = np.rint(numbers[i] * scale)
-        if not -largest <= value <= largest:
+        if not smallest <= value <= largest:
             clipped += 1
-            value = largest if value > 0 else (-largest if value < 0 else 0.0)
+            value = largest if value > 0 else (smallest if value < 0 else 0.0)
         out[i] = int(value)
     return clipped
 
@@ -89,12 +94,11 @@ def quantise_reference(values: npt.ArrayLike, dtype: str, scale: float = 1.0) ->
     """The definition of :func:`quantise`, in NumPy."""
     kind = fewbit(dtype)
     numbers, shape = _numbers(values, kind)
-    if kind.bits == 1:
-        return Quantised(_packed((numbers < 0).astype(np.int32), kind, shape), int(np.isnan(numbers).sum()))
-    largest = 2 ** (kind.bits - 1) - 1
+    if kind.largest == 0:  # one signed bit
+        return Quantised(_packed((numbers < 0).astype(np.int64), kind, shape), int(np.isnan(numbers).sum()))
     rounded = np.rint(numbers.astype(np.float64) * scale)
-    good = np.abs(rounded) <= largest
-    integers = np.nan_to_num(np.clip(rounded, -largest, largest)).astype(np.int32)
+    good = (rounded >= kind.smallest) & (rounded <= kind.largest)
+    integers = np.nan_to_num(np.clip(rounded, kind.smallest, kind.largest)).astype(np.int64)
     return Quantised(_packed(integers, kind, shape), int((~good).sum()))
 
 
@@ -106,7 +110,7 @@ def quantise(values: npt.ArrayLike, dtype: str, scale: float = 1.0) -> Quantised
     values : array_like
         Real or complex. Of types below 8 bits, as many along the last axis as fill whole bytes.
     dtype : str
-        Such as ``ci8`` or ``i4``.
+        Such as ``ci8``, ``i4`` or ``u8``.
     scale : float
         By which values are multiplied before they are rounded, halves to the even neighbour.
 
@@ -114,7 +118,8 @@ def quantise(values: npt.ArrayLike, dtype: str, scale: float = 1.0) -> Quantised
     -------
     Quantised
         ``data``, in the shape of `values`, the last axis packed below 8 bits; and ``clipped``. The largest
-        number of n bits is 2**(n - 1) - 1, and the smallest is minus that. What is no number becomes 0.
+        number of n bits is 2**(n - 1) - 1, and the smallest is minus that; without sign, 2**n - 1 and 0. What is no
+        number becomes 0.
 
     Raises
     ------
@@ -130,16 +135,16 @@ def quantise(values: npt.ArrayLike, dtype: str, scale: float = 1.0) -> Quantised
     """
     kind = fewbit(dtype)
     numbers, shape = _numbers(values, kind)
-    if kind.bits == 1:
+    if kind.largest == 0:
         return quantise_reference(values, dtype, scale)
-    out = np.empty(len(numbers), np.int32)
+    out = np.empty(len(numbers), np.int64)
     numbers = numbers.view()
     numbers.flags.writeable = False  # one version of the machine code, whoever owns the values
-    clipped = _quantise_compiled(numbers, float(scale), 2.0 ** (kind.bits - 1) - 1, out)
+    clipped = _quantise_compiled(numbers, float(scale), float(kind.smallest), float(kind.largest), out)
     return Quantised(_packed(out, kind, shape), clipped)
 
 
-def _packed(integers: npt.NDArray[np.int32], kind: Fewbit, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def _packed(integers: npt.NDArray[np.int64], kind: Fewbit, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     if kind.bits >= 8:
         part = kind.dtype["re"] if kind.is_complex else kind.dtype
         items: npt.NDArray[Any] = integers.astype(part).view(kind.dtype).reshape(shape)

@@ -4,10 +4,13 @@ import numpy as np
 
 from labdaq.kernels.coincidences import group_peaks
 from labdaq.kernels.decays import find_decays
+from labdaq.kernels.dedispersion import dedisperse
 from labdaq.kernels.double_pulse import DOUBLE_PULSE, find_double_pulse
 from labdaq.kernels.edges import find_edges
+from labdaq.kernels.folding import fold
 from labdaq.kernels.histogram import Histogram
 from labdaq.kernels.peaks import find_peaks
+from labdaq.kernels.power import power
 from labdaq.kernels.pulse_heights import analyse_pulses
 from labdaq.kernels.pulse_shapes import match_template, normalised_pulse
 from labdaq.kernels.pulse_timing import constant_fraction_time
@@ -48,4 +51,7 @@ def _warm_those_of_one_type() -> int:
     Histogram([0, 1, 2]).fill(pulse)
     Histogram([0, 1, 2], [0, 1]).fill(pulse, pulse)
     unpack(quantise(pulse[:4], "i4").data, "i4")
-    return 10
+    voltages = np.zeros((4, 2), np.complex64)
+    dedisperse(power(voltages), [100.0, 200.0], 0.0, 1.0)
+    fold(power(voltages), 1.0, period_s=2.0)
+    return 13

@@ -9,7 +9,7 @@ from labdaq.errors import LayoutError
 from labdaq.kernels import quantise, unpack
 from labdaq.kernels.quantise import quantise_reference
 
-TYPES = ["ci1", "ci2", "ci4", "ci8", "ci16", "ci32", "i1", "i2", "i4", "i8", "i16", "i32"]
+TYPES = [f"{c}{kind}{bits}" for c in ("", "c") for kind in "iu" for bits in (1, 2, 4, 8, 16, 32)]
 
 
 def numbers(dtype, shape, seed, spread):
@@ -28,14 +28,18 @@ def test_it_is_its_definition(dtype, seed, spread, scale):
     assert found.clipped == expected.clipped
 
 
-@given(st.sampled_from([t for t in TYPES if t[-1] != "1"]), st.integers(0, 100))
+@given(st.sampled_from(TYPES), st.integers(0, 100))
 def test_what_is_quantised_is_unpacked_again(dtype, seed):
-    bits = int(dtype.strip("ci"))
-    largest = min(2 ** (bits - 1) - 1, 2**20)
+    bits, is_signed = int(dtype.strip("ciu")), "i" in dtype
+    largest = min(2 ** (bits - is_signed) - 1, 2**20)
     rng = np.random.default_rng(seed)
-    whole = rng.integers(-largest, largest + 1, (2, 8)) + 0.0
-    if dtype.startswith("c"):
-        whole = whole + 1j * rng.integers(-largest, largest + 1, (2, 8))
+
+    def some():
+        if bits == 1 and is_signed:
+            return rng.choice([-1.0, 1.0], (2, 8))
+        return rng.integers(-largest if is_signed else 0, largest + 1, (2, 8)) + 0.0
+
+    whole = some() + 1j * some() if dtype.startswith("c") else some()
     assert np.array_equal(unpack(quantise(whole, dtype).data, dtype), whole)
 
 
@@ -51,6 +55,13 @@ def test_what_is_too_large_is_clipped_and_counted():
     found = quantise([130.0, -130.0, 300.0, 7.4, 7.6, np.nan, np.inf, -np.inf], "i4")
     assert unpack(found.data, "i4").tolist() == [7, -7, 7, 7, 7, 0, 7, -7]
     assert found.clipped == 7
+
+
+def test_without_sign_nothing_is_below_0():
+    found = quantise([-3.0, 0.6, 2.5, 20.0], "u4")
+    assert unpack(found.data, "u4").tolist() == [0, 1, 2, 15]
+    assert found.clipped == 2
+    assert quantise([4294967295.0, 1e10], "u32").data.tolist() == [4294967295, 4294967295]
 
 
 def test_the_real_part_is_in_the_high_nibble():
