@@ -17,7 +17,7 @@ class Account:
         self.offered = self.delivered = self.dropped = self.lost = 0
         self.on_the_way: deque[tuple[int, int]] = deque()
         self.nbytes = 0
-        self.pending: deque[tuple[int, bytes, bytes]] = deque()
+        self.pending: deque[tuple[int, int, tuple[bytes, ...]]] = deque()
         self._seen_until = sequence
 
     def has_room(self, nbytes: int, window: int, window_nbytes: int) -> bool:

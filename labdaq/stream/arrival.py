@@ -37,6 +37,8 @@ class Arrival:
         Absolute number of the next sample.
     missed_before : int
         Samples that are missing right before the chunk that came last.
+    spin_s : float or None
+        How long to look again and again at shared memory before sleeping.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Arrival:
         self._has_ended = self._is_end_news = self._is_closed = False
         self._farewell: tuple[int, int] | None = None
         self._shared: SharedReader | None = None
+        self.spin_s: float | None = None
         self._codec: Any = None
+        self._packed = 0
 
     def join(self, timeout: float) -> None:
         """Wait until the sender has taken this reader in."""
@@ -149,19 +153,11 @@ class Arrival:
         head = ChunkHead.unpack(frames[0])
         if head.session != self.link.session:
             return None  # of a life before: its gaps were counted when it ended
-        if len(frames) != 2 or head.schema != self._schema:
+        if head.schema != self._schema or head.codec != self._packed:
             raise DataError("a chunk that is not of this stream")
         if head.nbytes != head.rows * self._row_nbytes or head.rows == 0 or head.nbytes > self._most_nbytes:
             raise DataError(f"{head.rows} samples in {head.nbytes} bytes")
-        payload = getattr(frames[1], "buffer", frames[1])
-        self._count_on_the_way(len(payload))
-        if head.codec != (0 if self._codec is None else self._codec.number):
-            raise DataError(f"a chunk packed in way {head.codec}")
-        if self._codec is not None:
-            payload = self._codec.restore(payload, head.nbytes)
-        elif len(payload) != head.nbytes:
-            raise DataError(f"{len(payload)} bytes instead of {head.nbytes}")
-        data: NDArray[Any] = np.frombuffer(payload, self._dtype)
+        data = self._unpacked(*_payload(frames), head.nbytes)
         if self._row_shape:
             data = data.reshape(-1, *self._row_shape)
         if not data.flags.aligned:
@@ -169,6 +165,18 @@ class Arrival:
         self._accept(head)
         self.link.heard()
         return head.end, data
+
+    def _unpacked(self, frame: Any, begin: int, nbytes: int) -> NDArray[Any]:
+        """The values in a frame, from a byte on."""
+        size = len(frame) - begin
+        self._since_report += 1
+        self._nbytes_since_report += size
+        if self._codec is not None:
+            room: NDArray[Any] = self._codec.restore(memoryview(frame)[begin:], nbytes)
+            return room.view(self._dtype)
+        if size != nbytes:
+            raise DataError(f"{size} bytes instead of {nbytes}")
+        return np.frombuffer(frame, self._dtype, offset=begin)
 
     @property
     def last(self) -> ChunkInfo | None:
@@ -185,10 +193,6 @@ class Arrival:
             missed_samples=missed_samples,
             missed_chunks=missed_chunks,
         )
-
-    def _count_on_the_way(self, nbytes: int) -> None:
-        self._since_report += 1
-        self._nbytes_since_report += nbytes
 
     def _accept(self, head: ChunkHead) -> None:
         """A good chunk: count it, and what is missing before it."""
@@ -214,9 +218,11 @@ class Arrival:
         shared = self._shared
         if shared is None:
             return None
-        slice_s = _FIRST_SLICE_S if first else _SLICE_S
-        if deadline is not None:
-            slice_s = max(0.0, min(slice_s, deadline - time.monotonic()))
+        slice_s = 0.0
+        if not shared.is_ready:
+            slice_s = _FIRST_SLICE_S if first else _SLICE_S
+            if deadline is not None:
+                slice_s = max(0.0, min(slice_s, deadline - time.monotonic()))
         try:
             found = shared.receive(slice_s, copy=copy)
         except WaitTimeoutError:
@@ -277,6 +283,7 @@ class Arrival:
         self._schema = parameters.schema if parameters.is_fixed else -1
         self._dtype, self._row_shape, self._row_nbytes = parameters.dtype, parameters.row_shape, parameters.row_nbytes
         self._codec = codec_named(parameters.compression)
+        self._packed = 0 if self._codec is None else self._codec.number
         self._report_chunks = max(1, parameters.window // 4)
         self._report_nbytes = max(1, parameters.window_nbytes // 4)
         token = content.get("ring")
@@ -297,7 +304,7 @@ class Arrival:
 
     def _attach(self, token: str, session: int, host: str) -> None:
         try:
-            self._shared = SharedReader(token, self.parameters, session)
+            self._shared = SharedReader(token, self.parameters, session, self.spin_s)
         except DataError:
             raise
         except (LabdaqError, OSError) as error:
@@ -349,6 +356,15 @@ class Arrival:
             self._shared.close()
         goodbye = header.pack_words(Kind.BYE, self._sequence, self._in_session) if self.link.session else None
         self.link.close(goodbye)
+
+
+def _payload(frames: list[Any]) -> tuple[Any, int]:
+    """The frame that the data of a chunk is in, and where it begins there."""
+    if len(frames) == 1:
+        return frames[0], header.CHUNK_HEAD_NBYTES
+    if len(frames) != 2 or len(frames[0]) != header.CHUNK_HEAD_NBYTES:
+        raise DataError("a chunk is a head, and data")
+    return getattr(frames[1], "buffer", frames[1]), 0
 
 
 def _shapes_fit(wanted: tuple[int, ...] | None, given: tuple[int, ...] | None) -> bool:

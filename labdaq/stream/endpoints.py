@@ -14,7 +14,7 @@ from labdaq.stream.zeromq import load
 
 __all__ = ["HEARTBEAT", "bind", "check_security", "checked_address", "secure_reader", "secure_sender", "unbind"]
 
-HEARTBEAT = {"heartbeat_ivl": 500, "heartbeat_timeout": 1500, "heartbeat_ttl": 1500}
+HEARTBEAT = {"heartbeat_ivl": 500, "heartbeat_timeout": 1500, "heartbeat_ttl": 1500, "handshake_ivl": 1500}
 """Milliseconds: a connection to one who died, or whose cable was cut, is given up after that."""
 
 _ADDRESS = re.compile(r"(tcp)://([^/\s:]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})|(ipc|inproc)://(\S{1,200})")

@@ -1,7 +1,8 @@
 """What goes over the wire: one small head for each message, in fixed binary fields; no pickle, nothing executed.
 
-A message is one frame, the data of a chunk a second one. Each begins with eight bytes (magic, version, kind); then
-come the fields of its kind, or a JSON object of limited size for the messages of the handshake.
+A message is one frame; the data of a chunk is the rest of that frame when it is short, else a second frame. Each
+message begins with eight bytes (magic, version, kind); then come the fields of its kind, or a JSON object of limited
+size for the messages of the handshake.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 from labdaq.errors import DataError
 
 __all__ = [
+    "CHUNK_HEAD_NBYTES",
     "CONTROL_NBYTES",
     "HEAD",
     "VERSION",
@@ -36,6 +38,7 @@ CONTROL_NBYTES = 1 << 20
 
 HEAD = struct.Struct("<4sBBBx")
 _CHUNK = struct.Struct("<4sBBBxQQQqqQI4x")
+CHUNK_HEAD_NBYTES = _CHUNK.size
 _NEW = tuple.__new__
 
 
@@ -112,10 +115,10 @@ class ChunkHead(NamedTuple):
 
     @classmethod
     def unpack(cls, frame: Any) -> "ChunkHead":
-        """Raises DataError for anything else."""
-        if len(frame) != _CHUNK.size:
-            raise DataError(f"the head of a chunk has {_CHUNK.size} bytes; there are {len(frame)}")
-        return _NEW(cls, _CHUNK.unpack(frame)[3:])
+        """What a frame begins with. Raises DataError when it is too short."""
+        if len(frame) < CHUNK_HEAD_NBYTES:
+            raise DataError(f"the head of a chunk has {CHUNK_HEAD_NBYTES} bytes; there are {len(frame)}")
+        return _NEW(cls, _CHUNK.unpack_from(frame)[3:])
 
 
 def chunk_packer(codec: int, session: int, schema: int) -> Callable[[int, int, int, int, int], bytes]:

@@ -1,36 +1,29 @@
 """The receiving end of a stream."""
 
 import asyncio
-import math
 import time
 import weakref
-from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labdaq.errors import (
-    EndOfDataError,
-    StateError,
-    WaitTimeoutError,
-)
+from labdaq.errors import EndOfDataError, StateError, WaitTimeoutError
 from labdaq.stream import names
 from labdaq.stream.arrival import Arrival
-from labdaq.stream.history import History
+from labdaq.stream.delivery import Chunk, Delivery
 from labdaq.stream.keys import StreamKeys
 from labdaq.stream.output import OutputStream
 from labdaq.stream.parameters import StreamParameters
-from labdaq.stream.stages import Filter, Reassembler, filtered, scaled
+from labdaq.stream.stages import Filter
 from labdaq.stream.statistics import ChunkInfo, ClockOffset, InputStatistics, StreamEvent
+from labdaq.stream.timing import SampleTimes
 
 __all__ = ["InputStream"]
 
-Chunk = tuple[int, NDArray[Any]]
 
-
-class InputStream:
+class InputStream(SampleTimes):
     """Receives the chunks of a stream; a context manager. One thread at a time may use it.
 
     Chunks come complete, in order, and once. Missing ones are visible: `last` tells of the gap before a chunk,
@@ -42,13 +35,11 @@ class InputStream:
         Values as they were sent, without the scale and offset of the stream.
     chunk_size
         Samples in each array that `recv` returns, whatever was sent; less before a gap and at the end.
+    spin_s
+        With shared memory: look again and again for so long before sleeping. Who spins hears of a chunk sooner than
+        the system can wake him, and burns a core; 10 us by default.
     **expected
         Parameters that a stream must have to be connected to: ``dtype``, ``shape`` (-1 fits all), and others.
-
-    Attributes
-    ----------
-    post_filters : list of callable
-        Each takes an array of samples, time first, and returns one; applied in order to whatever arrives.
 
     Examples
     --------
@@ -64,18 +55,24 @@ class InputStream:
     array([0.2, 0.3])
     """
 
-    def __init__(self, *, raw: bool = False, chunk_size: int | None = None, **expected: Any) -> None:
-        self.post_filters: list[Filter] = []
-        self._raw = raw
-        self._pieces = Reassembler(chunk_size) if chunk_size is not None else None
+    def __init__(
+        self, *, raw: bool = False, chunk_size: int | None = None, spin_s: float | None = None, **expected: Any
+    ) -> None:
+        super().__init__()
+        self._delivery = Delivery(raw=raw, chunk_size=chunk_size)
+        self._ready = self._delivery.ready
+        self._spin_s = spin_s
         checked = StreamParameters().changed(**expected)
         self._expected = {name: getattr(checked, name) for name in expected}
         self._arrival: Arrival | None = None
-        self._ready: deque[Chunk] = deque()
-        self._buffer_size = 0
-        self._history: History | None = None
-        self._fill: Any = None
-        self._session = 0
+
+    @property
+    def post_filters(self) -> list[Filter]:
+        """Functions, each of which takes an array of samples, time first, and returns one.
+
+        They are applied in order to whatever arrives.
+        """
+        return self._delivery.post_filters
 
     def connect(
         self,
@@ -124,6 +121,7 @@ class InputStream:
             address = sender if "://" in sender else names.address_of(sender)
         self.close()
         arrival = Arrival(address, keys=keys, server=server, most_nbytes=max_chunk_nbytes, expected=self._expected)
+        arrival.spin_s = self._spin_s
         try:
             arrival.join(timeout)
         except BaseException:
@@ -146,6 +144,18 @@ class InputStream:
         return self._connected().parameters
 
     params = parameters
+
+    @property
+    def carried(self) -> dict[str, Any]:
+        """The parameters of an output that sends on what `recv` returns."""
+        parameters = self.parameters
+        is_scaled = parameters.is_scaled and not self._delivery.is_raw
+        names = ("streamtype", "sample_rate", "units", "channels", "scale", "offset")
+        carried = {name: getattr(parameters, name) for name in names}
+        if is_scaled:
+            carried |= {"scale": None, "offset": None}
+        dtype = np.dtype(float) if is_scaled else parameters.dtype
+        return {**carried, "dtype": dtype, "shape": (-1, *parameters.row_shape) if parameters.is_fixed else None}
 
     @property
     def is_open(self) -> bool:
@@ -207,45 +217,14 @@ class InputStream:
             try:
                 index, data = arrival.next(deadline, copy=copy)
             except EndOfDataError:
-                rest = self._pieces.end() if self._pieces is not None else None
+                rest = self._delivery.rest()
                 if rest is None:
                     raise
                 return rest
-            if arrival.is_scaled and not self._raw:
-                data = scaled(data, arrival.parameters)
-            if not (self.post_filters or self._buffer_size or self._pieces):
-                return index, data
-            self._deliver(index, data, arrival)
+            chunk = self._delivery.passed(index, data, arrival)
+            if chunk is not None:
+                return chunk
         return ready.popleft()
-
-    def _deliver(self, index: int, data: NDArray[Any], arrival: Arrival) -> None:
-        """What else happens to a chunk on this side."""
-        if self._session != arrival.link.session:
-            self._begin_session(arrival.link.session)
-        if self.post_filters:
-            data = filtered(data, self.post_filters)
-        if self._buffer_size:
-            self._keep(index, data, arrival)
-        if self._pieces is None:
-            self._ready.append((index, data))
-        else:
-            self._ready.extend(self._pieces.add(index, data, arrival.missed_before))
-
-    def _begin_session(self, session: int) -> None:
-        """Samples of another life of the sender have numbers of their own."""
-        self._session, self._history = session, None
-        rest = self._pieces.end() if self._pieces is not None else None
-        if rest is not None:
-            self._ready.append(rest)
-
-    def _keep(self, index: int, data: NDArray[Any], arrival: Arrival) -> None:
-        history = self._history
-        form = (data.dtype, data.shape[1:])
-        if history is None or (history.dtype, history.shape) != form:
-            fill = arrival.parameters.fill if self._fill is None else self._fill
-            history = self._history = History(self._buffer_size, *form, fill)
-            history.reset(index - len(data))
-        history.append(index, data)
 
     def poll(self, timeout: float = 0.0) -> bool:
         """Whether `recv` would return a chunk, or raise the end, at once."""
@@ -300,25 +279,7 @@ class InputStream:
         fill
             Stands for missing samples; that of the stream, or NaN, NaT or 0, by default.
         """
-        if size is None:
-            size = max(1000, math.ceil(10 * self.parameters.sample_rate))
-        History(size, np.dtype("u1"), ())
-        self._buffer_size, self._fill, self._history = int(size), fill, None
-        arrival = self._connected()
-        parameters = arrival.parameters
-        if parameters.is_fixed and not self.post_filters:
-            dtype = np.dtype(float) if parameters.is_scaled and not self._raw else parameters.dtype
-            chosen = parameters.fill if fill is None else fill
-            self._session = arrival.link.session
-            self._history = History(self._buffer_size, dtype, parameters.row_shape, chosen)
-            self._history.reset(arrival.index)
-
-    def _kept(self) -> History:
-        if self._history is None:
-            if not self._buffer_size:
-                raise StateError("set_buffer(size) first")
-            raise IndexError("the buffer is empty: nothing was received")
-        return self._history
+        self._delivery.set_buffer(size, fill, self._connected())
 
     @property
     def index(self) -> int:
@@ -327,7 +288,7 @@ class InputStream:
 
     def __getitem__(self, key: Any) -> Any:
         """Samples in the buffer by absolute number, or from the end by negative ones; see `History`."""
-        return self._kept()[key]
+        return self._delivery.history[key]
 
     def get_data(self, start: int, stop: int, *, copy: bool = False) -> NDArray[Any]:
         """The samples from an absolute number up to another.
@@ -337,7 +298,7 @@ class InputStream:
         IndexError
             When some are not in the buffer, or not there yet.
         """
-        found = self._kept().get(start, stop)
+        found = self._delivery.history.get(start, stop)
         return np.array(found) if copy else found
 
     def get_array_slice(self, index: int, length: int) -> NDArray[Any]:
@@ -346,39 +307,11 @@ class InputStream:
 
     def reset_buffer_index(self) -> None:
         """Forget what is in the buffer."""
-        if self._history is not None:
-            self._history.reset(self._connected().index)
+        self._delivery.forget(self._connected().index)
 
     # ----------------------------------------------------------------------------------------- time
 
-    def time_of(self, index: int) -> int:
-        """UTC of a sample in ns, by the sender's clock: from the last chunk's stamp and the sample rate.
-
-        Raises
-        ------
-        StateError
-            Before the first chunk.
-        """
-        last = self.last
-        if last is None:
-            raise StateError("nothing was received, so the time of no sample is known")
-        return last.timestamp_ns + round((index - last.index) * 1e9 / self.parameters.sample_rate)
-
-    def index_at(self, time_ns: int) -> int:
-        """The sample at a UTC by the sender's clock: the inverse of `time_of`, rounded."""
-        last = self.last
-        if last is None:
-            raise StateError("nothing was received, so no sample of any time is known")
-        return last.index + round((time_ns - last.timestamp_ns) * self.parameters.sample_rate / 1e9)
-
-    def clock_offset(self, count: int = 10, timeout: float = 2.0) -> ClockOffset:
-        """How the sender's clock stands to ours, from the fastest of some questions.
-
-        Raises
-        ------
-        WaitTimeoutError
-            It does not answer.
-        """
+    def _asked_for_time(self, count: int, timeout: float) -> ClockOffset:
         return self._connected().link.ask(count, timeout)[0]
 
     def lag(self, timeout: float = 2.0) -> int:
@@ -402,8 +335,7 @@ class InputStream:
         """Leave the stream; what was not received is counted as lost by its sender. Twice is allowed."""
         if self._arrival is not None:
             self._arrival = None
-            self._history = None
-            self._ready.clear()
+            self._delivery.close()
             self._finalizer()
 
     def __enter__(self) -> "InputStream":

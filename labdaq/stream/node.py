@@ -26,6 +26,8 @@ class Node:
     ----------
     _input_specs, _output_specs : dict of dict
         Streams by name, each with the parameters that it must have (input) or has (output).
+    _may_be_closed : collection of str
+        Outputs that need not be configured.
     inputs, outputs : dict
         The streams by name.
 
@@ -48,6 +50,7 @@ class Node:
 
     _input_specs: ClassVar[Specs] = {}
     _output_specs: ClassVar[Specs] = {}
+    _may_be_closed: ClassVar[Collection[str]] = ()
 
     def __init__(self, name: str = "") -> None:
         self.name = name or type(self).__name__
@@ -99,6 +102,24 @@ class Node:
         self._configure(**settings)
         self._is_configured, self._is_initialized = True, False
 
+    def open_outputs(self, **parameters: Any) -> None:
+        """Configure all outputs: as they follow from the inputs and the settings, and with these parameters.
+
+        Raises
+        ------
+        StateError
+            Before `configure`, and before the inputs are connected.
+        """
+        self._require("open_outputs", self._is_configured, "configure() it first")
+        for name, inp in self.inputs.items():
+            self._require("open_outputs", inp.is_open, f"connect input {name!r} first")
+        for name, out in self.outputs.items():
+            out.configure(**{**self._output_parameters(name), **parameters})
+
+    def _output_parameters(self, name: str) -> dict[str, Any]:  # noqa: ARG002 - for sub-classes
+        """For sub-classes: what an output is, as it follows from the inputs and the settings."""
+        return {}
+
     def initialize(self) -> None:
         """Check the streams and make everything ready.
 
@@ -112,7 +133,8 @@ class Node:
         for name, inp in self.inputs.items():
             self._require("initialize", inp.is_open, f"connect input {name!r} first")
         for name, out in self.outputs.items():
-            self._require("initialize", out.is_open, f"configure output {name!r} first")
+            is_ready = out.is_open or name in self._may_be_closed
+            self._require("initialize", is_ready, f"configure output {name!r} first")
         self._initialize()
         self._is_initialized = True
 
@@ -176,47 +198,68 @@ class Node:
 
 
 class ThreadNode(Node):
-    """A node that handles each chunk of its input in a thread of its own: fill in `process`.
+    """A node that handles each chunk of its inputs in threads of its own: fill in `process`.
 
-    What `process` raises ends the thread, and is raised again by `stop`.
+    A node with several inputs fills in `receive`, which is told the name of the input; one chunk is handled at a
+    time. When the sender of an input begins anew, the outputs do so too. What `process` raises ends the threads, and
+    is raised again by `stop`.
     """
 
     def __init__(self, name: str = "") -> None:
         super().__init__(name)
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._is_over = threading.Event()
+        self._turn = threading.Lock()
         self._error: BaseException | None = None
 
     def process(self, index: int, data: NDArray[Any]) -> None:
         """Handle a chunk; ``index`` is the absolute number of the sample after it."""
         raise NotImplementedError
 
+    def receive(self, name: str, index: int, data: NDArray[Any]) -> None:  # noqa: ARG002 - for several inputs
+        """Handle a chunk of one of several inputs."""
+        self.process(index, data)
+
+    def restarted(self, name: str) -> None:  # noqa: ARG002 - for several inputs
+        """The sender of an input has begun anew: by default the outputs do so as well."""
+        for out in self.outputs.values():
+            out.restart()
+
     def _start(self) -> None:
         self._is_over.clear()
         self._error = None
-        self._thread = threading.Thread(target=self._work, name=f"labdaq-node {self.name}", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, args=(key, inp), name=f"labdaq-node {self.name}", daemon=True)
+            for key, inp in self.inputs.items()
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def _work(self) -> None:
+    def _work(self, name: str, inp: InputStream) -> None:
+        restarts = inp.statistics().restarts
         try:
             while not self._is_over.is_set():
                 try:
-                    chunk = self.input.recv(_SLICE_S)
+                    chunk = inp.recv(_SLICE_S)
                 except WaitTimeoutError:
                     continue
                 except EndOfDataError:
                     if self._is_over.wait(_SLICE_S):
                         return
                     continue
-                self.process(*chunk)
+                with self._turn:
+                    if restarts != (restarts := inp.statistics().restarts):
+                        self.restarted(name)
+                    self.receive(name, *chunk)
         except BaseException as error:  # noqa: BLE001 - it is raised where the node is stopped
             self._error = error
+            self._is_over.set()
 
     def _stop(self) -> None:
         self._is_over.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
         if self._error is not None:
             error, self._error = self._error, None
             raise error

@@ -16,6 +16,8 @@ from labdaq.stream.service import Service
 __all__ = ["PlainSender"]
 
 _SLICE_S = 0.1
+_SHORT_NBYTES = 16 << 10
+"""Data that is shorter travels in one frame with its head: copying it is cheaper than another frame."""
 
 
 class PlainSender:
@@ -29,6 +31,7 @@ class PlainSender:
         self._number = 0 if self._codec is None else self._codec.number
         self._window, self._window_nbytes = parameters.window, parameters.window_nbytes
         self._policy = parameters.policy
+        self._may_not_lose = self._policy in {"block", "error"}
         if self._policy == "drop_oldest":  # half of the window is on its way, half waits where it can be dropped
             self._window, self._window_nbytes = max(1, self._window // 2), max(1, self._window_nbytes // 2)
         self._has_buffer = parameters.dtype.kind in "biufc" and parameters.dtype.isnative
@@ -42,7 +45,7 @@ class PlainSender:
         """The shape is known, and the first chunk is about to be sent."""
         self._parameters, self._service = parameters, service
         self._pack = chunk_packer(self._number, service.session, parameters.schema)
-        if self._policy == "drop_oldest":
+        if self._policy == "drop_oldest" and self._flush not in service.duties:
             service.duties.append(self._flush)
 
     def send(self, data: NDArray[Any], index: int, timestamp_ns: int, timeout: float | None) -> None:
@@ -67,33 +70,31 @@ class PlainSender:
             self._sent += 1
             if not self._sent & 15:
                 service.attend()
-            if self._policy in {"block", "error"}:
-                self._make_room(size, timeout)
+            if self._may_not_lose and (slow := self._without_room(size)):
+                self._make_room(slow, size, timeout)
             head = self._pack(service.sequence, index, timestamp_ns, data.nbytes, len(data))
+            frames = (b"".join((head, payload)),) if size < _SHORT_NBYTES else (head, payload)
             for reader in tuple(service.readers.values()):
-                self._offer(reader, head, payload, size)
+                self._offer(reader, frames, size)
             service.sequence += 1
             service.index = index
 
-    def _offer(self, reader: Account, head: bytes, payload: Any, size: int) -> None:
+    def _offer(self, reader: Account, frames: tuple[Any, ...], size: int) -> None:
         reader.offered += 1
         if not reader.pending and reader.has_room(size, self._window, self._window_nbytes):
             reader.send(self._service.sequence, size)
-            self._service.transmit(reader.identity, (head, payload))
+            self._service.transmit(reader.identity, frames)
         elif self._policy == "drop_oldest":
-            reader.pending.append((self._service.sequence, head, bytes(payload)))
-            held = sum(len(one[2]) for one in reader.pending)
+            reader.pending.append((self._service.sequence, size, tuple(bytes(frame) for frame in frames)))
+            held = sum(one[1] for one in reader.pending)
             while len(reader.pending) > self._window or (held > self._window_nbytes and len(reader.pending) > 1):
-                held -= len(reader.pending.popleft()[2])
+                held -= reader.pending.popleft()[1]
                 reader.dropped += 1
         else:
             reader.drop(self._service.sequence)
 
-    def _make_room(self, size: int, timeout: float | None) -> None:
+    def _make_room(self, slow: list[Account], size: int, timeout: float | None) -> None:
         service = self._service
-        slow = self._without_room(size)
-        if not slow:
-            return
         service.attend()
         slow = self._without_room(size)
         if slow and self._policy == "error":
@@ -118,11 +119,14 @@ class PlainSender:
     def _flush(self) -> None:
         """Send what waited, as far as there is room now. With the lock."""
         for reader in list(self._service.readers.values()):
-            while reader.pending and reader.has_room(len(reader.pending[0][2]), self._window, self._window_nbytes):
-                sequence, head, payload = reader.pending.popleft()
-                reader.send(sequence, len(payload))
-                if not self._service.transmit(reader.identity, (head, payload)):
+            while reader.pending and reader.has_room(reader.pending[0][1], self._window, self._window_nbytes):
+                if not self._send_pending(reader):
                     break
+
+    def _send_pending(self, reader: Account) -> bool:
+        sequence, size, frames = reader.pending.popleft()
+        reader.send(sequence, size)
+        return self._service.transmit(reader.identity, frames)
 
     def close(self) -> None:
         """Send all that waits; readers buffer it."""
@@ -131,11 +135,8 @@ class PlainSender:
             return
         with service.lock:
             for reader in list(service.readers.values()):
-                while reader.pending:
-                    sequence, head, payload = reader.pending.popleft()
-                    reader.send(sequence, len(payload))
-                    if not service.transmit(reader.identity, (head, payload)):
-                        break
+                while reader.pending and self._send_pending(reader):
+                    pass
 
 
 _CURE = "read faster, send larger chunks, widen the window, or choose another policy"

@@ -11,6 +11,7 @@ import socket as sockets
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from labdaq.errors import DataError, WaitTimeoutError
@@ -59,7 +60,7 @@ class Service:
         self.changed = threading.Condition(self.lock)
         self.session = secrets.randbits(62)
         self.sequence = self.index = 0
-        self.malformed = self.turned_away = 0
+        self.malformed = self.turned_away = self.arrivals = 0
         self.readers: dict[bytes, Account] = {}
         self.gone: dict[bytes, Account] = {}
         self.duties: list[Callable[[], None]] = []
@@ -74,6 +75,8 @@ class Service:
         except BaseException:
             self._lease.end()
             raise
+        plain: Any = type(self.socket).__mro__[1]  # its send() looks after no groups, and is quicker
+        self._send = partial(plain.send, self.socket)
         self._over = threading.Event()
         self._probed = time.monotonic()
         self._bell, self._ear = sockets.socketpair()
@@ -135,6 +138,8 @@ class Service:
             number, asked_ns = header.unpack_words(frames[0], 2)
             words = (number, asked_ns, time.time_ns(), self.sequence, self.index)
             self.tell(identity, header.pack_words(Kind.PONG, *words))
+            if reader is None:  # its greeting, or our question for it, went the way of a broken connection
+                self.tell(identity, header.pack(Kind.WHO))
         elif kind in {Kind.ACK, Kind.BYE} and reader is not None:
             sequence, received = header.unpack_words(frames[0], 2)
             reader.is_attached = True
@@ -169,9 +174,15 @@ class Service:
                 account = self._new_account(identity, str(content.get("name"))[:100], self.sequence)
             else:
                 account.resume(self.sequence)
-            self.readers[identity] = account
-        self.welcome(identity)
+            self._take_in(account)
+        else:
+            self.welcome(identity)
         self.changed.notify_all()
+
+    def _take_in(self, account: Account) -> None:
+        self.readers[account.identity] = account
+        self.arrivals += 1
+        self.welcome(account.identity)
 
     def refuse(self, identity: bytes, reason: str) -> None:
         """Turn a reader away."""
@@ -198,7 +209,7 @@ class Service:
 
     def transmit(self, identity: bytes, frames: tuple[Any, ...]) -> bool:
         """Send frames to a reader; False, and its account is closed, when it is not there any more."""
-        send = self.socket.send
+        send = self._send
         done = 0
         try:
             send(identity, self._more_frames)
@@ -265,15 +276,32 @@ class Service:
 
     # ------------------------------------------------------------------------------------------ end
 
+    def restart(self) -> None:
+        """End this session and begin another one with the same readers, who are told."""
+        with self.lock:
+            self.attend()
+            readers = list(self.readers.values())
+            self._say_goodbye()
+            for reader in readers:
+                self.lose(reader)
+            self.gone.clear()
+            self.session = secrets.randbits(62)
+            self.sequence = self.index = 0
+            for reader in readers:
+                self._take_in(self._new_account(reader.identity, reader.name, 0))
+
+    def _say_goodbye(self) -> None:
+        end = header.pack_words(Kind.END, self.session, self.sequence, self.index)
+        for identity in list(self.readers):
+            self.tell(identity, end)
+
     def close(self) -> None:
         """Say good-bye and end; what is on its way has a second to arrive."""
         with self.lock:
             if self._over.is_set():
                 return
             self.attend()
-            end = header.pack_words(Kind.END, self.session, self.sequence, self.index)
-            for identity in list(self.readers):
-                self.tell(identity, end)
+            self._say_goodbye()
             self._over.set()
         with contextlib.suppress(OSError):
             self._bell.send(b"!")

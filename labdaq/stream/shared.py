@@ -5,27 +5,28 @@ one was takes several frames. Readers of a stream that may not lose anything are
 sender; the others are observers, which copy first and then look whether the copy is good.
 """
 
-import struct
 import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labdaq.errors import BusyError, DataError, LayoutError, WaitTimeoutError
+from labdaq.errors import BusyError, ClosedError, DataError, EndOfDataError, LayoutError, WaitTimeoutError
 from labdaq.ring import Ring, warm
 from labdaq.stream.accounts import Account, ObserverAccount
+from labdaq.stream.frames import HEAD_WORDS, ChunkReader, ChunkWriter
 from labdaq.stream.header import ChunkHead
 from labdaq.stream.parameters import StreamParameters
 from labdaq.stream.service import Service
 
 __all__ = ["SharedReader", "SharedSender"]
 
-_HEAD = 8  # words: sequence, index, time stamp, rows of the chunk, rows before this frame
 _ROOM_NBYTES = 16 << 20
 _FRAME_NBYTES = 64 << 10
 _LAST_LOOK_S = 1.0
+_MOST_AHEAD = 32
 _SLICE_S = 0.1
+_NEW = tuple.__new__
 
 
 class SharedSender:
@@ -37,7 +38,10 @@ class SharedSender:
         warm()  # else the first chunk would wait for machine code
         self._parameters = parameters
         self._ring: Ring | None = None
-        self._writer: Any = None
+        self._writer: ChunkWriter | None = None
+        self._attached = -1
+        self._never_waits = parameters.policy in {"drop_newest", "error"}
+        self._may_drop_oldest = parameters.policy == "drop_oldest"
 
     def greeting(self) -> dict[str, Any]:
         """How to find the ring; None before the first chunk."""
@@ -59,18 +63,15 @@ class SharedSender:
             )
         self._rows = rows
         self._frames = max(2, samples // rows)
-        self._record = np.zeros(_HEAD, np.int64)
-        self._planes = {"head": self._record}
-        self._pack_head = struct.Struct("=5q").pack_into
         self._ring = Ring(
             space="shared",
             dtype=parameters.dtype,
             shape=(rows, *parameters.row_shape),
             capacity=self._frames,
-            planes={"head": ("i8", (_HEAD,))},
+            planes={"head": ("i8", (HEAD_WORDS,))},
             metadata=False,
         )
-        self._writer = self._ring.writer(label="stream")
+        self._writer = ChunkWriter(self._ring)
         self._written = 0
 
     def send(self, data: NDArray[Any], index: int, timestamp_ns: int, timeout: float | None) -> None:
@@ -85,16 +86,18 @@ class SharedSender:
         LayoutError
             It can never fit.
         """
-        parts = -(-len(data) // self._rows)
-        if parts > self._frames:
-            raise LayoutError(
-                f"a chunk of {len(data)} samples, and the memory holds {self._frames * self._rows}: raise buffer_size"
-            )
-        limit = 0.0 if self._parameters.policy in {"drop_newest", "error"} else timeout
+        rows = len(data)
+        parts = 1 if rows <= self._rows else self._parts(rows)
+        limit = 0.0 if self._never_waits else timeout
         before = self._count(index)  # before anybody can report that he has it
         try:
-            self._wait_for_attached(parts, limit)
-            self._write(data, (before[0], index, timestamp_ns), parts, limit)
+            self._written += parts
+            if self._attached != self._service.arrivals:
+                self._wait_for_attached(parts, limit)
+            if rows == self._rows and self._writer is not None:
+                self._writer.put_chunk(data, (before[0], index, timestamp_ns, rows, 0), limit)
+            else:
+                self._write(data, (before[0], index, timestamp_ns), parts, limit)
         except WaitTimeoutError as error:
             if self._parameters.policy != "drop_newest":
                 self._uncount(before)
@@ -103,6 +106,14 @@ class SharedSender:
         except BaseException:
             self._uncount(before)
             raise
+
+    def _parts(self, rows: int) -> int:
+        parts = -(-rows // self._rows)
+        if parts > self._frames:
+            raise LayoutError(
+                f"a chunk of {rows} samples, and the memory holds {self._frames * self._rows}: raise buffer_size"
+            )
+        return parts
 
     def _count(self, index: int) -> tuple[int, int]:
         service = self._service
@@ -136,15 +147,16 @@ class SharedSender:
 
     def _wait_for_attached(self, parts: int, timeout: float | None) -> None:
         """Nothing may be written over that a reader has not looked for yet."""
-        self._written += parts
-        if self._written <= self._frames or self._parameters.policy == "drop_oldest":
+        if self._written <= self._frames or self._may_drop_oldest:
             return
+        arrivals = self._service.arrivals
         deadline = None if timeout is None else time.monotonic() + timeout
         while self._unattached():
             if deadline is not None and time.monotonic() >= deadline:
                 self._written -= parts
                 raise WaitTimeoutError("a reader has not looked yet")
             self._await_readers()
+        self._attached = arrivals
 
     def _unattached(self) -> list[Account]:
         with self._service.lock:
@@ -158,21 +170,19 @@ class SharedSender:
             service.attend()
 
     def _write(self, data: NDArray[Any], head: tuple[int, int, int], parts: int, timeout: float | None) -> None:
-        if len(data) == self._rows:
-            self._pack_head(self._record.data, 0, *head, len(data), 0)
-            self._writer.put(data, planes=self._planes, timeout=timeout)
-            return
+        writer, rows = self._writer, len(data)
+        if writer is None:
+            raise ClosedError("this stream was closed")
         deadline = None if timeout is None else time.monotonic() + timeout
         spans: list[Any] = []
         try:
             for _ in range(parts):
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                spans.append(self._writer.reserve(None, left))
+                spans.append(writer.reserve(None, left))
             for number, span in enumerate(spans):
                 part = data[number * self._rows : (number + 1) * self._rows]
                 span.data[: len(part)] = part
-                self._pack_head(self._record.data, 0, *head, len(data), number * self._rows)
-                span.set_plane("head", self._record)
+                writer.set_head(span.index, (*head, rows, number * self._rows))
                 span.commit()
         except BaseException:
             for span in reversed(spans):
@@ -185,16 +195,18 @@ class SharedSender:
             deadline = time.monotonic() + _LAST_LOOK_S
             while self._written and self._unattached() and time.monotonic() < deadline:
                 self._await_readers()
-            self._writer.close()
+            if self._writer is not None:
+                self._writer.close()
             self._ring.end()
             self._ring.close()
         self._ring = self._writer = None
+        self._attached = -1
 
 
 class SharedReader:
     """Reads chunks from the ring of a sender, whose token the greeting told."""
 
-    def __init__(self, token: str, parameters: StreamParameters, session: int) -> None:
+    def __init__(self, token: str, parameters: StreamParameters, session: int, spin_s: float | None) -> None:
         if not token.startswith("labdaq-") or not token.replace("-", "").isalnum():
             raise DataError(f"{token!r:.60} is no ring")
         warm()
@@ -206,12 +218,24 @@ class SharedReader:
         if not fits or "head" not in self._ring.planes:
             self._ring.close()
             raise DataError(f"the ring of the sender holds {self._ring.dtype}, not what it said")
-        self._holds = parameters.policy != "drop_oldest"
-        self._reader: Any = (
-            self._ring.reader(label="stream") if self._holds else self._ring.observer(copy=False, label="stream")
-        )
+        frames = self._ring.capacity
+        self._most_rows = frames * self._rows
+        self._reader: ChunkReader | None = None
+        self._observer: Any = None
+        if parameters.policy == "drop_oldest":
+            self._observer = self._ring.observer(copy=False, label="stream")
+        else:  # frames are released together, and the sender is not woken for each
+            self._reader = ChunkReader(self._ring, max(1, min(_MOST_AHEAD, frames // 8)))
+        if spin_s is not None:
+            (self._reader or self._observer).spin_s = spin_s
 
-    def receive(self, timeout: float | None, *, copy: bool) -> tuple[ChunkHead, NDArray[Any]] | None:
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a chunk at hand, without looking."""
+        reader = self._reader
+        return reader is not None and not reader.is_claim_over
+
+    def receive(self, timeout: float, *, copy: bool) -> tuple[ChunkHead, NDArray[Any]] | None:
         """The next chunk; None for one that was overwritten meanwhile.
 
         Raises
@@ -221,46 +245,74 @@ class SharedReader:
         EndOfDataError
             The sender has ended.
         """
-        event = self._reader.read(timeout)
+        if self._reader is None:
+            return self._observed(timeout)
+        found = self._reader.next_frame(timeout)
+        if found is None:
+            raise EndOfDataError("the sender has ended")
+        (sequence, index, timestamp_ns, rows, before), data = found
+        words = (0, self._session, 0, sequence, index, timestamp_ns, rows * self._row_nbytes, rows)
+        head = _NEW(ChunkHead, words)
+        if rows > self._rows:
+            return self._assembled(head, data, before)
+        if rows < self._rows:
+            data = data[:rows]
+        return head, data.copy() if copy else data
+
+    def _assembled(self, head: ChunkHead, data: NDArray[Any], before: int) -> tuple[ChunkHead, NDArray[Any]] | None:
+        """A chunk of several frames; they were committed one right after the other."""
+        whole = self._room(head, before)
+        place = 0
+        while whole is not None and self._reader is not None:
+            part = min(self._rows, head.rows - place)
+            whole[place : place + part] = data[:part]
+            place += part
+            if place == head.rows:
+                return head, whole
+            found = self._reader.next_frame(_SLICE_S)
+            if found is None or found[0][0] != head.sequence or found[0][4] != place:
+                return None
+            data = found[1]
+        return None
+
+    def _room(self, head: ChunkHead, before: int) -> NDArray[Any] | None:
+        """For a chunk of several frames; None when its beginning is gone, or it claims to be too long."""
+        if before or head.rows > self._most_rows:
+            return None
+        return np.empty((head.rows, *self._parameters.row_shape), self._parameters.dtype)
+
+    # ----------------------------------------------------------------- where the oldest is written over
+
+    def _observed(self, timeout: float) -> tuple[ChunkHead, NDArray[Any]] | None:
+        event = self._observer.read(timeout)
         sequence, index, timestamp_ns, rows, before = event.plane("head").tolist()[:5]
-        if not self._holds and not event.valid():
+        if not event.valid():
             return None
         head = ChunkHead(0, self._session, 0, sequence, index, timestamp_ns, rows * self._row_nbytes, rows)
-        if rows <= self._rows:
-            data = event.data if rows == self._rows else event.data[:rows]
-            if copy or not self._holds:
-                data = np.array(data)
-            return (head, data) if self._holds or event.valid() else None
-        return self._assembled(head, event, before)
+        if rows > self._rows:
+            return self._assembled_quickly(head, event, before)
+        data = np.array(event.data[:rows])
+        return (head, data) if event.valid() else None
 
-    def _assembled(self, head: ChunkHead, event: Any, before: int) -> tuple[ChunkHead, NDArray[Any]] | None:
-        """A chunk of several frames; they were committed one right after the other."""
-        if before:
-            return None  # its beginning is gone
-        whole = np.empty((head.rows, *self._parameters.row_shape), self._parameters.dtype)
+    def _assembled_quickly(self, head: ChunkHead, event: Any, before: int) -> tuple[ChunkHead, NDArray[Any]] | None:
+        whole = self._room(head, before)
         place = 0
-        while True:
+        while whole is not None:
             part = min(self._rows, head.rows - place)
             whole[place : place + part] = event.data[:part]
-            if not self._holds and not event.valid():
+            if not event.valid():
                 return None
             place += part
             if place == head.rows:
                 return head, whole
-            event = self._reader.read(_SLICE_S)
+            event = self._observer.read(_SLICE_S)
             sequence, _index, _time, _rows, before = event.plane("head").tolist()[:5]
             if sequence != head.sequence or before != place:
                 return None
-
-    @property
-    def lag(self) -> int:
-        """Frames that wait."""
-        statistics = self._ring.statistics()
-        mine = statistics.readers if self._holds else statistics.observers
-        return max((one.lag for one in mine), default=0)
+        return None
 
     def close(self) -> None:
         """Hold the sender no longer."""
         if not self._ring.closed:
-            self._reader.close()
+            (self._reader or self._observer).close()
             self._ring.close()

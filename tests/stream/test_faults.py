@@ -14,6 +14,7 @@ from labdaq.errors import DataError, EndOfDataError, LayoutError, WaitTimeoutErr
 from labdaq.stream import InputStream, OutputStream, header
 from labdaq.stream.header import Kind
 from labdaq.stream.zeromq import Lease, load
+from tests.stream.cable import Cable
 from tests.stream.victims import kill, process, read_for_ever, send_for_ever, until
 
 
@@ -90,6 +91,49 @@ def test_a_killed_sender_is_missed_and_its_successor_heard(mode):
             index, data = inp.recv(60)
             assert (index, data.tolist()) == (10, list(range(10)))
             assert [event.kind for event in inp.events if event.kind != "resumed"] == ["connected", "lost", "restarted"]
+
+
+@pytest.mark.parametrize("mode", ["plaindata", "sharedmem"])
+def test_a_stopped_sender_is_noticed_and_heard_again(mode):
+    with InputStream() as inp:
+        port = free_port()
+        with process(send_for_ever, {"transfermode": mode}, port) as child:
+            inp.connect(f"tcp://127.0.0.1:{port}", timeout=60)
+            inp.recv(60)
+            os.kill(child.pid, signal.SIGSTOP)
+            with pytest.raises(WaitTimeoutError, match="has not answered"):
+                collections.deque((inp.recv(2.5) for _ in itertools.count()), maxlen=0)
+            before = inp.statistics().received
+            os.kill(child.pid, signal.SIGCONT)
+            for _ in range(20):
+                inp.recv(60)
+            assert inp.connected
+            assert [event.kind for event in inp.events][:3] == ["connected", "lost", "resumed"]
+            assert inp.statistics().received == before + 20
+
+
+def test_a_dead_cable_with_both_ends_plugged_in():
+    with OutputStream().configure(dtype="i8", shape=(10,), window=8) as out, Cable(out.address) as cable:
+        with InputStream().connect(cable.address) as inp:
+            out.send(np.zeros(10, "i8"))
+            inp.recv(60)
+            cable.cut()
+            send_until(out, lambda: not out.statistics().readers[0].connected)
+            lost_until = out.index
+            with pytest.raises(WaitTimeoutError, match="has not answered"):
+                collections.deque((inp.recv(2.5) for _ in itertools.count()), maxlen=0)
+            cable.mend()
+            until(lambda: not inp.poll(0.01) and any(one.connected for one in out.statistics().readers))
+            out.send(np.ones(10, "i8"))
+            while (chunk := inp.recv(60))[0] <= lost_until:
+                pass
+            assert chunk[1].tolist() == [1] * 10
+            until(lambda: not inp.poll(0.1) and out.statistics().readers[0].waiting == 0)
+            (reader,) = out.statistics().readers
+            got = inp.statistics()
+            assert reader.offered == reader.delivered + reader.lost == out.statistics().sent
+            assert (reader.delivered, reader.lost) == (got.received, got.missed)
+            assert got.samples + got.missed_samples == out.index
 
 
 @pytest.mark.parametrize("mode", ["plaindata", "sharedmem"])

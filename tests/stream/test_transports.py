@@ -1,12 +1,14 @@
 """One body for all transports: what is sent arrives, whatever it is and however it travels."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
 
 from labdaq.errors import EndOfDataError, LayoutError, WaitTimeoutError
 from labdaq.stream import InputStream, OutputStream
+from tests.stream.victims import until
 
 WAYS = [(protocol, mode) for protocol in ("inproc", "ipc", "tcp") for mode in ("plaindata", "sharedmem")]
 EVENT = np.dtype([("time", "<u8"), ("value", "<i4"), ("xy", "<f4", (2,))])
@@ -183,3 +185,24 @@ def test_chunks_longer_than_the_first(way):
         for rows in (3, 50, 7, 1):
             out.send(np.arange(rows, dtype="i4"))
             assert inp.recv(30)[1].tolist() == list(range(rows))
+
+
+def has_followed(inp, restarts):
+    with pytest.raises((WaitTimeoutError, EndOfDataError)):
+        inp.recv(0.01)
+    return inp.statistics().restarts == restarts
+
+
+def test_a_sender_begins_anew_with_the_same_readers(way):
+    with OutputStream().configure(**way, dtype="i4", shape=(-1,)) as out, InputStream().connect(out) as inp:
+        for life in range(3):
+            for _ in range(2):
+                out.send(np.full(3, life, "i4"))
+            out.restart()
+            assert out.index == 0
+            assert [inp.recv(30)[0] for _ in range(2)] == [3, 6]
+            with pytest.raises(EndOfDataError):
+                inp.recv(30)
+            until(partial(has_followed, inp, life + 1))
+        statistics = inp.statistics()
+        assert (statistics.received, statistics.missed, statistics.restarts) == (6, 0, 3)
