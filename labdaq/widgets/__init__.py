@@ -2,12 +2,15 @@
 
 `wire`, `page`, `routing`    frames to the pages that look, no faster than they paint; bokeh in one widget
 `painter`, `eye`             one thread that draws; looking at a ring without holding anyone back
-`plot`, `style`, `cells`     what all plots have in common
+`plot`, `style`, `cells`     what all plots have in common  `picture`  without a page    `colab`  where pages ask
 `*_plot`, `scope_controls`   the plots            `envelope`, `power`  what they compute
 `*subject*`, `control_panel`, `panel_html`, `parameter_controls`    a run as its panel shows it
 `overview`                   panel and plots together
+`scan_*`                     scans that were kept: searched, chosen, drawn, compared
+`magics`                     ``%daq``, after ``%load_ext labdaq``
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +19,19 @@ from labdaq.roles import Parameter, Trigger
 if TYPE_CHECKING:
     from labdaq.pipeline import AttachedRun, DeclaredRing, Pipeline, Tap
     from labdaq.ring import Ring
+    from labdaq.store import DataStore
     from labdaq.widgets.control_panel import Panel
     from labdaq.widgets.histogram_plot import LiveHistogram
     from labdaq.widgets.overview import Dashboard
     from labdaq.widgets.plot import LivePlot
     from labdaq.widgets.rates_plot import Rates
+    from labdaq.widgets.scan_browser import ScanBrowser
     from labdaq.widgets.scope_plot import Scope
     from labdaq.widgets.spectrum_plot import Spectrum
     from labdaq.widgets.waterfall_plot import Waterfall
     from labdaq.widgets.xy_plot import XYPlot
 
-__all__ = ["dashboard", "histogram", "panel", "rates", "scope", "spectrum", "waterfall", "xy"]
+__all__ = ["browse", "dashboard", "histogram", "panel", "rates", "scope", "spectrum", "waterfall", "xy"]
 
 
 def panel(daq: "Pipeline | AttachedRun") -> "Panel":
@@ -131,3 +136,22 @@ def dashboard(daq: "Pipeline | AttachedRun", plots: "Sequence[LivePlot] | None" 
     from labdaq.widgets.overview import Dashboard
 
     return Dashboard(daq, plots)
+
+
+def browse(store: "DataStore | str | os.PathLike[str]" = "runs", text: str = "", *, most: int = 200) -> "ScanBrowser":
+    """Search scans and runs that were kept, draw and compare them.
+
+    See :class:`labdaq.widgets.scan_browser.ScanBrowser`.
+
+    Parameters
+    ----------
+    store
+        A store, its folder, or its URL; by default the folder of the runs of pipelines.
+    text
+        What to search for first.
+    most
+        At most so many scans are listed, the newest.
+    """
+    from labdaq.widgets.scan_browser import ScanBrowser
+
+    return ScanBrowser(store, text, most=most)

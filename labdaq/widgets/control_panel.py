@@ -3,19 +3,19 @@
 import base64
 import threading
 from functools import cached_property
-from io import BytesIO
 from typing import Any
 
 from labdaq.errors import LabdaqError
 from labdaq.widgets.cells import replace_earlier
+from labdaq.widgets.colab import Pulse, in_colab
 from labdaq.widgets.extras import needed
 from labdaq.widgets.painter import logger, painter
-from labdaq.widgets.panel_html import clock, fill_colour, log_html, panel_html
+from labdaq.widgets.panel_html import log_html, panel_html
+from labdaq.widgets.panel_picture import draw_panel, panel_height
 from labdaq.widgets.parameter_controls import ParameterControl
-from labdaq.widgets.plot import Picture
+from labdaq.widgets.picture import Picture, taken
 from labdaq.widgets.routing import answer_at_once
-from labdaq.widgets.style import INK
-from labdaq.widgets.subject import Seen, grouped
+from labdaq.widgets.subject import Seen
 from labdaq.widgets.subjects import subject_of
 
 __all__ = ["Panel"]
@@ -82,7 +82,9 @@ class Panel:
         self._build()
         replace_earlier(self)
         self.look_now()
-        painter.add(self)
+        self._pulse = Pulse(self.look_now) if in_colab() else None
+        if self._pulse is None:
+            painter.add(self)
 
     # ------------------------------------------------------------------------------------ its parts
 
@@ -138,6 +140,7 @@ class Panel:
             *(control.widget for control in self.controls.values()),
             ipywidgets.HBox([self.note, self.add_note], layout=row),
             self._log,
+            *([] if self._pulse is None else [self._pulse]),
         ]
         box = ipywidgets.VBox(
             [one for one in parts if getattr(one, "children", True)],
@@ -163,7 +166,8 @@ class Panel:
         if not text:
             return
         try:
-            self._subject.say(self._subject.note(text))
+            if said := self._subject.note(text):
+                self._subject.say(said)
             self.note.value = ""
         except LabdaqError as error:
             self._subject.say(str(error))
@@ -201,7 +205,12 @@ class Panel:
     def snapshot(self) -> Picture:
         """A picture of now, which stays in the saved notebook."""
         self.look_now()
-        return Picture(_picture(self.seen), f"<{self.label}: {self.seen.state.lower()}>")
+        text = f"<{self.label}: {self.seen.state.lower()}>"
+        return taken(self.draw_on, 8, panel_height(self.seen), text, layout=None)
+
+    def draw_on(self, figure: Any) -> None:
+        """Draw what was seen last on a figure of matplotlib, or on a part of one."""
+        draw_panel(figure, self.seen)
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         shown = self.widget._repr_mimebundle_()
@@ -235,30 +244,3 @@ class Panel:
 
     def __repr__(self) -> str:
         return f"<{self.label}{', closed' if self._is_closed else ''}>"
-
-
-def _picture(seen: Seen) -> bytes:
-    """Fill levels as bars, and the ledger in words."""
-    matplotlib = needed("matplotlib.figure")
-    needed("matplotlib.backends.backend_agg")
-    shown = seen.snapshot
-    rings = shown.rings if shown is not None else ()
-    lines = len(seen.balance) + 1
-    figure = matplotlib.Figure(figsize=(8, 0.9 + 0.3 * len(rings) + 0.22 * lines), dpi=100)
-    axes = figure.add_axes((0.18, 0.1 + 0.2 * lines / (lines + 4), 0.78, 0.62 - 0.2 * lines / (lines + 4)))
-    for number, ring in enumerate(rings):
-        axes.barh(number, 100, height=0.5, color="#E4E7EB")
-        axes.barh(number, 100 * ring.fill, height=0.5, color=fill_colour(ring.fill)[0])
-        axes.text(101, number, f"{100 * ring.fill:.0f} %", va="center", fontsize=8)
-    axes.set_yticks(range(len(rings)), [ring.name for ring in rings], fontsize=9)
-    axes.set_xlim(0, 112)
-    axes.tick_params(length=0)
-    axes.invert_yaxis()
-    axes.set_xticks([])
-    axes.spines[:].set_visible(False)
-    facts = f"{clock(shown.seconds)}   {grouped(shown.events)} events" if shown is not None else "no run yet"
-    figure.text(0.02, 0.97, f"{seen.title}: {seen.state.lower()}   {facts}", va="top", fontsize=10, weight="bold")
-    figure.text(0.02, 0.03, "\n".join(seen.balance), va="bottom", fontsize=8, color=INK)
-    file = BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()

@@ -89,11 +89,16 @@ class Eye:
         return not self._ring.closed if isinstance(self._ring, Ring) else self._ring.has_memory
 
     @property
+    def is_closed(self) -> bool:
+        """Whether nothing will come any more; a ring of a pipeline gets memory again with the next run."""
+        return isinstance(self._ring, Ring) and self._ring.closed
+
+    @property
     def trouble(self) -> str:
         """Why there is nothing to see, in words."""
-        if isinstance(self._ring, Ring):
-            return f"ring {self.name!r} is closed" if self._ring.closed else "waiting for events"
-        return "waiting for events" if self._ring.has_memory else f"ring {self.name!r} has no data before the first run"
+        if self.is_closed:
+            return f"ring {self.name!r} is closed"
+        return "waiting for events" if self.is_open else f"ring {self.name!r} has no data before a run begins"
 
     def newest(self) -> ObservedEvent | None:
         """The newest event; None when there is none that was not seen."""
@@ -153,10 +158,13 @@ class Eye:
         LayoutError
             Its events are no waveforms.
         """
-        if self.dtype.names or self.dtype.kind not in "iufb" or len(self.shape) not in {1, 2}:
+        names = self.dtype.names
+        if names and len(self.shape) == 1 and all(self.dtype[name].kind in "iufb" for name in names):
+            return list(names)
+        if names or self.dtype.kind not in "iufb" or len(self.shape) not in {1, 2}:
             raise LayoutError(
                 f"ring {self.name!r} has events of {self.dtype} {self.shape}: waveforms are numbers of shape "
-                "(samples,) or (channels, samples)"
+                "(samples,) or (channels, samples), or records of shape (samples,) with a field for each channel"
             )
         count = self.shape[0] if len(self.shape) == 2 else 1
         given = [str(name) for name in self.header.get("channels") or ()]
@@ -205,4 +213,5 @@ class Eye:
     @staticmethod
     def rows(event: ObservedEvent) -> Any:
         """The waveforms of an event, shape (channels, samples)."""
-        return np.atleast_2d(event.data)
+        data = event.data
+        return np.stack([data[name] for name in data.dtype.names]) if data.dtype.names else np.atleast_2d(data)

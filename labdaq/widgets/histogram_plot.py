@@ -23,6 +23,7 @@ _MOST_AT_ONCE = 1000
 _REMEMBERED = 100_000
 """So many values are kept, to fill them in again when the range is changed."""
 _FEWEST_FOR_RANGE = 30
+_FEW_OUTSIDE = 0.02
 
 
 class LiveHistogram(LivePlot):
@@ -95,6 +96,7 @@ class LiveHistogram(LivePlot):
         self._values: list[Floats] = []
         self._kept = self._seen = 0
         self._sums = np.zeros(3)
+        self._range_at = float(_FEWEST_FOR_RANGE) if limits is None else np.inf
         self._curve: Floats | None = None
         self.counts: Histogram | None = None
         self._top = 0.0
@@ -118,6 +120,7 @@ class LiveHistogram(LivePlot):
     def limits(self, wanted: tuple[float, float]) -> None:
         with self._lock:
             self._set_edges(*wanted)
+            self._range_at = np.inf
             self._refill()
 
     def _set_edges(self, low: float, high: float) -> None:
@@ -161,17 +164,17 @@ class LiveHistogram(LivePlot):
     def _see(self) -> None:
         seen = self._eye.unseen(_MOST_AT_ONCE)
         if not seen:
-            self.problem = self._eye.trouble if not self._seen else ""
+            self.problem = self._last_words(self._eye) if self._seen else self._eye.trouble
             return
         of = [event.data if self._field is None else event.data[self._field] for event in seen]
         values = np.concatenate([np.ravel(one).astype(np.float64) for one in of])
         if len(seen) == _MOST_AT_ONCE:  # too fast to see all of them: go on with the newest
             self._eye.pass_over()
         self._remember(values)
-        if self.counts is None:
-            self._find_range()
-        else:
+        if self.counts is not None:
             self.counts.fill(values)
+        if self._sums[0] >= self._range_at:
+            self._find_range()
         self._show_counts()
 
     def _remember(self, values: Floats) -> None:
@@ -184,13 +187,16 @@ class LiveHistogram(LivePlot):
             self._kept -= len(self._values.pop(0))
 
     def _find_range(self) -> None:
+        """From the first values, and again when there are four times as many and some are outside."""
+        self._range_at = 4 * self._sums[0] if self._seen < _REMEMBERED / 8 else np.inf
+        outside = 0 if self.counts is None else self.counts.with_flow[0] + self.counts.with_flow[-1]
+        if self.counts is not None and outside < _FEW_OUTSIDE * self._seen:
+            return
         values = np.concatenate(self._values)
-        values = values[np.isfinite(values)]
-        if len(values) >= _FEWEST_FOR_RANGE:
-            low, high = np.quantile(values, [0.0, 0.99])
-            room = 0.1 * (high - low) or max(abs(low), 1.0)
-            self._set_edges(min(low - room, 0.0) if low >= 0 > low - room else low - room, high + room)
-            self._refill()
+        low, high = np.quantile(values[np.isfinite(values)], [0.0, 0.99])
+        room = 0.1 * (high - low) or max(abs(low), 1.0)
+        self._set_edges(min(low - room, 0.0) if low >= 0 > low - room else low - room, high + room)
+        self._refill()
 
     def _words(self) -> str:
         count, total, squares = self._sums
@@ -272,7 +278,7 @@ class LiveHistogram(LivePlot):
             if self._curve is not None:
                 edges = self.counts.edges[0]
                 axes.plot((edges[1:] + edges[:-1]) / 2, self._curve, color=COLOURS[1])
-            if self._log:
+            if self._log and self.counts.counts.any():  # of nothing there is no logarithm
                 axes.set_yscale("log")
         axes.set_xlabel(axis_label(self._field or self._eye.name, self._eye.unit(self._field)))
         axes.set_ylabel("counts")

@@ -10,13 +10,16 @@ from labdaq.ring import Ring
 from labdaq.widgets.control_panel import Panel
 from labdaq.widgets.extras import needed
 from labdaq.widgets.histogram_plot import LiveHistogram
-from labdaq.widgets.plot import LivePlot, Picture
+from labdaq.widgets.panel_picture import panel_height
+from labdaq.widgets.picture import Picture, taken
+from labdaq.widgets.plot import LivePlot
 from labdaq.widgets.rates_plot import Rates
 from labdaq.widgets.scope_plot import Scope
 
 __all__ = ["Dashboard"]
 
 _MOST_HISTOGRAMS = 2
+_COLUMNS, _PLOT_HEIGHT = 2, 2.9
 
 
 class Dashboard:
@@ -58,18 +61,33 @@ class Dashboard:
         """All of it."""
         ipywidgets = needed("ipywidgets")
         boxes = [ipywidgets.Box([plot.widget], layout={"width": "100%", "min_width": "0"}) for plot in self.plots]
-        columns = "repeat(auto-fit, minmax(min(100%, 390px), 1fr))"
+        columns = "repeat(auto-fit, minmax(min(100%, max(390px, 40%)), 1fr))"  # two at most
         grid = ipywidgets.GridBox(boxes, layout={"grid_template_columns": columns, "grid_gap": "10px 16px"})
         return ipywidgets.VBox([self.panel.widget, grid], layout={"width": "100%"})
 
     def snapshot(self) -> Picture:
-        """A picture of the first plot now; of the panel where there is none."""
-        return self.plots[0].snapshot() if self.plots else self.panel.snapshot()
+        """A picture of the panel and of all plots now, which stays in the saved notebook."""
+        self.panel.look_now()
+        for plot in self.plots:
+            plot.look_now()
+        rows = -(-len(self.plots) // _COLUMNS)
+        heights = [panel_height(self.panel.seen), *[_PLOT_HEIGHT] * rows]
+
+        def draw(figure: Any) -> None:
+            parts = figure.subfigures(1 + rows, 1, height_ratios=heights, squeeze=False)[:, 0]
+            self.panel.draw_on(parts[0])
+            for row, part in enumerate(parts[1:]):
+                plots = self.plots[_COLUMNS * row : _COLUMNS * (row + 1)]
+                places = part.subfigures(1, len(plots), squeeze=False)[0]
+                for plot, place in zip(plots, places, strict=True):
+                    plot.draw_on(place)
+
+        return taken(draw, 11, sum(heights), f"<{self.label}: {self.panel.seen.state.lower()}>")
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         shown = self.widget._repr_mimebundle_()
         data, about = shown if isinstance(shown, tuple) else (shown or {}, {})
-        picture = base64.b64encode(self.panel.snapshot().png).decode()
+        picture = base64.b64encode(self.snapshot().png).decode()
         return {**data, "text/plain": f"<{self.label}>", "image/png": picture}, about
 
     def close(self) -> None:
@@ -91,6 +109,8 @@ class Dashboard:
 
 
 def _chosen(daq: Pipeline | AttachedRun) -> list[LivePlot]:
+    if callable(own := getattr(daq, "plots", None)):  # a suite of another program, which says what is to be shown
+        return [*own(), Rates(daq)]
     rings: list[Ring | DeclaredRing]
     rings = list(daq.rings.values()) if isinstance(daq, Pipeline) else [daq.ring(name) for name in daq._rings]
     waves = [ring for ring in rings if not ring.dtype.names and len(ring.shape) in {1, 2}]

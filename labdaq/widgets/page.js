@@ -1,7 +1,7 @@
 // A bokeh figure inside a widget. The kernel sends bokehjs once per page, and then frames of raw columns. Of those
 // that come between two paints only the newest of each column is drawn; what was painted is told twice a second.
 
-const ASK_AGAIN_MS = 5000, GIVE_UP_MS = 4000, TELL_MS = 500;
+const ASK_AGAIN_MS = 5000, GIVE_UP_MS = 4000, TELL_MS = 500, POLL_MS = 250, PICTURE_MS = 2000;
 const ARRAYS = {f4: Float32Array, i4: Int32Array, u1: Uint8Array};
 
 function run(text) {
@@ -138,9 +138,12 @@ export default () => {
     initialize({model}) {
       const listen = (message, buffers) => hear(model, message, buffers);
       const turn = () => { if (views.size) look(model); };
+      const poll = () => { if (views.size && !document.hidden) tell(model, {poll: page}); };
+      const polling = model.get("polls") ? setInterval(poll, POLL_MS) : 0;
       model.on("msg:custom", listen);
       document.addEventListener("visibilitychange", turn);
       return () => {
+        clearInterval(polling);
         model.off("msg:custom", listen);
         document.removeEventListener("visibilitychange", turn);
       };
@@ -156,12 +159,19 @@ export default () => {
       status.style.cssText = "font:12px/1.4 var(--jp-ui-font-family, sans-serif); min-height:1.4em; padding:2px 8px;" +
         "color:var(--jp-ui-font-color2, #5A6069); font-variant-numeric:tabular-nums";
       el.append(place, status);
-      const still = setTimeout(() => {  // a saved notebook without its kernel
+      const picture = () => {
         if (model.get("picture")) place.innerHTML = `<img alt="${model.get("label")}" src="${model.get("picture")}">`;
+      };
+      let asking = 0;
+      const still = setTimeout(() => {  // a saved notebook without its kernel, or a page that gets no bokehjs
+        picture();
+        model.on("change:picture", picture);
+        if (model.get("polls")) asking = setInterval(() => tell(model, {picture: true}), PICTURE_MS);
       }, GIVE_UP_MS);
+      const still_no_more = () => { clearTimeout(still); clearInterval(asking); model.off("change:picture", picture); };
       let view = null, is_gone = false;
       const Bokeh = await bokehjs(model);
-      clearTimeout(still);
+      still_no_more();
 
       async function show() {
         if (view) { views.delete(view); view.close(); view = null; }
@@ -188,6 +198,7 @@ export default () => {
       model.on("change:item", show);
       return () => {
         is_gone = true;
+        still_no_more();
         model.off("change:item", show);
         if (view) { views.delete(view); view.close(); }
         if (!views.size) look(model);

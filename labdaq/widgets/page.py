@@ -4,13 +4,16 @@ Bokeh's JavaScript is sent over the connection of the widget, from the package t
 extension of JupyterLab, and nothing of it is in the saved notebook.
 """
 
+import base64
 import json
 import math
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from labdaq.errors import MissingExtraError
+from labdaq.widgets.colab import in_colab
 from labdaq.widgets.extras import needed
 from labdaq.widgets.routing import answer_at_once
 from labdaq.widgets.wire import Wire
@@ -41,20 +44,25 @@ class Page(anywidget.AnyWidget):
     wire : Wire
         Frames go along here.
     picture : str
-        A PNG as a data URL, shown where there is no kernel any more.
+        A PNG as a data URL, shown where there is no kernel any more, or no way to draw.
+    polls : bool
+        Whether pages have to ask for what is new.
     """
 
     _esm = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
     item = traitlets.Unicode("").tag(sync=True)
     label = traitlets.Unicode("").tag(sync=True)
     picture = traitlets.Unicode("").tag(sync=True)
+    polls = traitlets.Bool(False).tag(sync=True)
     bokeh_version = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, figure: Any, label: str) -> None:
         version = needed("bokeh").__version__.partition("+")[0]
         self.figure = figure
-        super().__init__(item=_item(figure), label=label, bokeh_version=version, layout={"width": "100%"})
-        self.wire = Wire(self.send)
+        polls = in_colab()
+        super().__init__(item=_item(figure), label=label, bokeh_version=version, polls=polls, layout={"width": "100%"})
+        self.wire = Wire(self.send, is_asked=polls)
+        self.take_picture: Callable[[], bytes] | None = None
         self._windows: dict[str, tuple[float, float]] = {}
         self.on_msg(self._hear)
         answer_at_once(self)
@@ -70,8 +78,15 @@ class Page(anywidget.AnyWidget):
             self.send({"kind": "bokehjs"}, [_bokehjs()])
         elif "window" in said:
             self._note_window(str(said["window"]), said.get("start"), said.get("end"))
+        elif said.get("picture"):
+            self.show_picture()
         else:
             self.wire.heard(said)
+
+    def show_picture(self) -> None:
+        """Give pages a picture of now, for those that cannot draw."""
+        if self.take_picture is not None:
+            self.picture = f"data:image/png;base64,{base64.b64encode(self.take_picture()).decode()}"
 
     def _note_window(self, page: str, start: Any, end: Any) -> None:
         if all(isinstance(one, int | float) and math.isfinite(one) for one in (start, end)):

@@ -134,6 +134,10 @@ def _workers(nodes: tuple[NodeSnapshot, ...], balance: tuple[str, ...]) -> str:
             f'<td class="r">{100 * node.cpu:.0f} %</td><td>{escape(lines.get(node.name, ""))}</td>'
             f"<td{wrong}>{grouped(node.nerror)}</td></tr>"
         )
+    shown = {node.name for node in nodes}  # of a run that was over before anybody looked, only the ledger is left
+    for name, line in lines.items():
+        if name not in shown:
+            rows.append(f"<tr><td>{escape(name)}</td><td></td><td></td><td></td><td>{escape(line)}</td><td></td></tr>")
     return _table("worker|role|state|>CPU|ledger|>errors", rows)
 
 

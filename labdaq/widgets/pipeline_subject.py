@@ -9,7 +9,7 @@ from labdaq.pipeline import Pipeline, RunResult
 from labdaq.pipeline.running.run import Run
 from labdaq.pipeline.running.snapshots import Observation, Snapshot
 from labdaq.roles import Parameter
-from labdaq.widgets.subject import LastLines, Seen, allowed_in, balance_line, keep_note
+from labdaq.widgets.subject import LastLines, Seen, allowed_in, balance_line
 
 __all__ = ["PipelineSubject"]
 
@@ -104,10 +104,8 @@ class PipelineSubject(LastLines):
         run = self._daq.current
         if run is None:
             raise StateError("no run to keep a note with: start one first")
-        if not run.record.key:
-            return f"note, not kept because this pipeline has no store: {text}"
-        run.record.log("note", text)
-        return keep_note(run.folder, text)
+        run.note(text)
+        return f"note: {text}" if run.record.key else f"note, not kept because this pipeline has no store: {text}"
 
     def close(self) -> None:
         """Look no more."""

@@ -1,44 +1,25 @@
 """What all live plots have in common."""
 
-import base64
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from labdaq.errors import LayoutError
 from labdaq.widgets.cells import replace_earlier
 from labdaq.widgets.extras import needed
+from labdaq.widgets.eye import Eye
 from labdaq.widgets.painter import painter
-from labdaq.widgets.style import INK
+from labdaq.widgets.picture import Picture, put_title, taken
 
-__all__ = ["LivePlot", "Picture", "exactly", "room_around"]
+__all__ = ["LivePlot", "exactly", "most_frames_per_s", "room_around"]
 
 Sources = dict[str, dict[str, npt.NDArray[Any]]]
-
-
-class Picture:
-    """A picture of a plot at one moment, shown by notebooks.
-
-    Attributes
-    ----------
-    png : bytes
-    text : str
-        The same in words.
-    """
-
-    def __init__(self, png: bytes, text: str) -> None:
-        self.png, self.text = png, text
-
-    def _repr_png_(self) -> bytes:
-        return self.png
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 class LivePlot(ABC):
@@ -69,7 +50,7 @@ class LivePlot(ABC):
     def __init__(self, label: str, figure: Any, frames_per_s: float) -> None:
         self.label, self.figure = label, figure
         self.layout = figure
-        self.period_s = 1 / frames_per_s
+        self.period_s = 1 / min(frames_per_s, most_frames_per_s())
         self.problem = ""
         self._sources: Sources = {}
         self._settings: dict[str, dict[str, Any]] = {}
@@ -104,6 +85,7 @@ class LivePlot(ABC):
 
         page = Page(self.layout, self.label)
         page.wire.offer(self._sources, self._settings)
+        page.take_picture = lambda: self.snapshot().png
         return page
 
     @cached_property
@@ -141,6 +123,11 @@ class LivePlot(ABC):
         """The line below the title."""
         self._show({}, {"status": {"text": text}})
 
+    def _last_words(self, eye: Eye) -> str:
+        """The status of a plot that shows something: the ring is closed, and it will change no more."""
+        ending = f"; {eye.trouble}"
+        return f"{self.status.removesuffix(ending)}{ending}" if eye.is_closed else ""
+
     @property
     def status(self) -> str:
         """The line below the title: what is seen, in words."""
@@ -174,28 +161,21 @@ class LivePlot(ABC):
 
     def snapshot(self) -> Picture:
         """A picture of now, which stays in the saved notebook."""
-        matplotlib = needed("matplotlib.figure")
-        needed("matplotlib.backends.backend_agg")
         with self._lock:
             self.look_now()
-            figure = matplotlib.Figure(figsize=(8, 3.2), dpi=100, layout="constrained")
-            self._draw(figure)
-            for axes in figure.axes:
-                axes.spines[["top", "right"]].set_visible(False)
-                if not axes.images:
-                    axes.grid(alpha=0.25)
-            title = f"{self.label}\n{self.status}" if self.status else self.label
-            figure.axes[0].set_title(title, loc="left", fontsize=10, color=INK)
             text = f"<{self.label}: {self.status}>" if self.status else f"<{self.label}>"
-        file = BytesIO()
-        figure.savefig(file, format="png", metadata={"Software": None})
-        return Picture(file.getvalue(), text)
+            return taken(self.draw_on, 8, 3.2, text)
+
+    def draw_on(self, figure: Any) -> None:
+        """Draw what was seen last on a figure of matplotlib, or on a part of one."""
+        self._draw(figure)
+        put_title(figure, f"{self.label}\n{self.status}" if self.status else self.label)
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         shown = self.widget._repr_mimebundle_()
         data, about = shown if isinstance(shown, tuple) else (shown or {}, {})
-        picture = base64.b64encode(self.snapshot().png).decode()
-        self.page.picture = f"data:image/png;base64,{picture}"
+        self.page.show_picture()
+        picture = self.page.picture.partition(",")[2]
         return {**data, "text/plain": f"<{self.label}>", "image/png": picture}, about
 
     def close(self) -> None:
@@ -219,6 +199,24 @@ class LivePlot(ABC):
 
     def __repr__(self) -> str:
         return f"<{self.label}{', closed' if self._is_closed else ''}>"
+
+
+def most_frames_per_s() -> float:
+    """What ``LABDAQ_FRAMES_PER_S`` allows, for machines that many share; without it there is no limit.
+
+    Raises
+    ------
+    LayoutError
+        It is no positive number.
+    """
+    text = os.environ.get("LABDAQ_FRAMES_PER_S", "inf")
+    try:
+        most = float(text)
+    except ValueError:
+        most = 0.0
+    if not most > 0:
+        raise LayoutError(f"LABDAQ_FRAMES_PER_S={text!r} in the environment: a number greater than 0")
+    return most
 
 
 def room_around(low: float, high: float) -> tuple[float, float]:

@@ -171,8 +171,8 @@ class Scope(LivePlot):
 
     def _waiting(self) -> str:
         """Words for a look that saw nothing new; none while the last event is good enough."""
-        if self.events and self._eye.is_open:
-            return ""
+        if self.events:
+            return self._last_words(self._eye)
         if self.trigger_channel is not None and self.mode != "auto" and self._eye.is_open:
             return f"waiting for the trigger ({self.mode})"
         return self._eye.trouble

@@ -103,9 +103,12 @@ class Spectrum(LivePlot):
     def _see(self) -> None:
         event = self._eye.newest()
         if event is None:
-            self.problem = self._eye.trouble if self._mean is None else ""
+            self.problem = self._eye.trouble if self._mean is None else self._last_words(self._eye)
             return
-        rows = np.nan_to_num(self._eye.rows(event)[self._chosen].astype(np.float64))
+        rows = self._eye.rows(event)[self._chosen].astype(np.float64)
+        if not np.isfinite(rows).all():
+            self.problem = f"event {event.counter}: some of its samples are no numbers, and it is left out"
+            return
         density = power_density(rows, 1 / (self._eye.sample_interval_s or 1.0), self._length)
         self._events += 1
         weight = max(self._weight, 1 / self._events)

@@ -84,5 +84,6 @@ def add_legend(figure: Any, lines: Sequence[tuple[str, Any]], place: str = "top_
         sample.tags = ["sample of", line.name]
         items.append(models.LegendItem(label=name, renderers=[sample]))
     legend = models.Legend(items=items, click_policy="hide", location=place, orientation="horizontal", padding=4)
+    legend.spacing, legend.glyph_width, legend.label_standoff, legend.label_text_font_size = 9, 14, 4, "12px"
     legend.background_fill_alpha, legend.border_line_color = 0.75, None
     figure.add_layout(legend)

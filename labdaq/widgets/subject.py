@@ -3,17 +3,15 @@
 import time
 from collections import deque
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
 
-from labdaq.errors import ResourceError, StateError
+from labdaq.errors import StateError
 from labdaq.pipeline import Command, RunState
 from labdaq.pipeline.running.snapshots import NodeSnapshot, Snapshot
 from labdaq.pipeline.running.states import next_state
 from labdaq.roles import Parameter
 
-__all__ = ["LastLines", "Seen", "Subject", "allowed_in", "balance_line", "grouped", "keep_note"]
+__all__ = ["LastLines", "Seen", "Subject", "allowed_in", "balance_line", "grouped"]
 
 LOG_LINES = 200
 _COMMANDS = (Command.PAUSE, Command.RESUME, Command.STOP, Command.ABORT)
@@ -64,7 +62,7 @@ class Subject(Protocol):
         """Add a line to the log, with the time."""
 
     def note(self, text: str) -> str:
-        """Keep a note with the run; what became of it, in words."""
+        """Keep a note with the run; what became of it, in words, unless the log will tell."""
 
     def close(self) -> None:
         """Look no more."""
@@ -107,23 +105,6 @@ def balance_line(node: NodeSnapshot) -> str:
 def grouped(count: int) -> str:
     """A count, with a narrow space after each three digits."""
     return f"{count:,}".replace(",", "\u202f")
-
-
-def keep_note(folder: Path, text: str) -> str:
-    """Keep a note in the folder of a run.
-
-    Raises
-    ------
-    ResourceError
-        It could not be written.
-    """
-    line = " ".join(text.split())
-    try:
-        with (folder / "notes.txt").open("a", encoding="utf-8") as file:
-            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {line}\n")
-    except OSError as error:
-        raise ResourceError.of(error, "keeping the note", folder) from error
-    return f"note: {line}"
 
 
 class LastLines:

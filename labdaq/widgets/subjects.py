@@ -12,7 +12,7 @@ __all__ = ["subject_of"]
 
 
 def subject_of(shown: Any) -> Subject:
-    """What a panel or a strip chart looks at.
+    """What a panel or a strip chart looks at; what has `panel_subject()` makes it itself.
 
     Raises
     ------
@@ -23,4 +23,7 @@ def subject_of(shown: Any) -> Subject:
         return PipelineSubject(shown)
     if isinstance(shown, AttachedRun):
         return AttachedSubject(shown)
+    if callable(make := getattr(shown, "panel_subject", None)):
+        made: Subject = make()
+        return made
     raise LayoutError(f"{shown!r:.60} has no panel: give a Pipeline, or a run from labdaq.attach()")

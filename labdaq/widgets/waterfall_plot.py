@@ -96,12 +96,13 @@ class Waterfall(LivePlot):
     def _see(self) -> None:
         event = self._eye.newest()
         if event is None:
-            self.problem = self._eye.trouble if not self._events else ""
+            self.problem = self._last_words(self._eye) if self._events else self._eye.trouble
             return
         row = self._eye.rows(event)[self._channel].astype(np.float64)
+        is_finite = bool(np.isfinite(row).all())
         if self._is_spectrum:
             rate_hz = 1 / (self._eye.sample_interval_s or 1.0)
-            row = power_density(np.nan_to_num(row)[None], rate_hz, self._length)[0]
+            row = power_density(row[None], rate_hz, self._length)[0] if is_finite else np.full(len(self._x), np.nan)
         row = np.fmax.reduceat(row, self._begins)  # a line as narrow as it may be is seen
         if self._is_spectrum:
             row = 10 * np.log10(np.maximum(row, _FLOOR))
@@ -111,7 +112,8 @@ class Waterfall(LivePlot):
         known = self.image[np.isfinite(self.image)]
         low, high = np.quantile(known, [0.05, 0.999]) if len(known) else (0.0, 1.0)
         colours = {"low": float(low), "high": float(max(high, low + 1e-9))}
-        settings: dict[str, Any] = {"status": {"text": f"event {event.counter}"}, "colours": colours}
+        text = f"event {event.counter}" + ("" if is_finite else ": some of its samples are no numbers")
+        settings: dict[str, Any] = {"status": {"text": text}, "colours": colours}
         self._show({"rows": {"image": self.image}}, settings)
 
     def _new_figure(self) -> Any:

@@ -40,6 +40,8 @@ class Wire:
         Sends a description and its buffers to all pages.
     clock
         Seconds that only grow.
+    is_asked
+        Frames are sent only as the answer to a page that asks.
 
     Attributes
     ----------
@@ -57,8 +59,8 @@ class Wire:
     [([['scope', [['y', 'f4', [3]]]]], [12])]
     """
 
-    def __init__(self, send: Send, clock: Callable[[], float] = time.monotonic) -> None:
-        self._send, self._clock = send, clock
+    def __init__(self, send: Send, clock: Callable[[], float] = time.monotonic, *, is_asked: bool = False) -> None:
+        self._send, self._clock, self._is_asked = send, clock, is_asked
         self._lock = threading.RLock()
         self._pages: dict[str, tuple[int, float]] = {}
         self._columns: dict[str, dict[str, npt.NDArray[Any]]] = {}
@@ -106,7 +108,7 @@ class Wire:
                 known.update(new)
                 if new:
                     self._changed.setdefault(name, {}).update(new)
-            if not self._pages or not (self._is_new or self._changed):
+            if not self._pages or self._is_asked or not (self._is_new or self._changed):
                 return False
             if self._must_wait():
                 self.dropped += 1
@@ -115,10 +117,15 @@ class Wire:
             return True
 
     def heard(self, said: Mapping[str, Any]) -> None:
-        """A page said something: that it is ready, has painted, or looks no more."""
+        """A page said something: that it is ready, has painted, asks for what is new, or looks no more."""
         with self._lock:
             if "ready" in said:
                 self._welcome(str(said["ready"]))
+            elif "poll" in said:
+                if str(said["poll"]) in self._pages:
+                    self._emit(self._is_new, self._changed)
+                else:
+                    self._welcome(str(said["poll"]))
             elif "gone" in said:
                 self._pages.pop(str(said["gone"]), None)
             elif "painted" in said:

@@ -76,7 +76,7 @@ class XYPlot(LivePlot):
                 rows = self._eye.rows(event)[self._channels].astype(np.float64)
                 self._points = rows[:, :: max(1, rows.shape[1] // _POINTS)]
         if not is_new:
-            self.problem = self._eye.trouble if not self._points.size else ""
+            self.problem = self._last_words(self._eye) if self._points.size else self._eye.trouble
             return
         settings: dict[str, Any] = {"status": {"text": f"{self._points.shape[1]} points"}}
         for name, values in zip(("x_range", "y_range"), self._points, strict=True):

@@ -227,16 +227,25 @@ def test_it_is_brought_up_to_date_by_itself_and_sends_nothing_new_when_idle(wire
 
 def test_a_run_of_another_process_is_shown_and_steered(tmp_path, until):
     with Pipeline("elsewhere", store=tmp_path) as daq:
-        raw = daq.ring("raw", "f8", capacity=64)
+        raw, high = daq.ring("raw", "f8", capacity=64), daq.ring("high", "f8", capacity=64)
         daq.source(Gate(), raw, name="gate")
-        daq.drain(raw)
-        folder = daq.start(detached=True).folder
+        daq.filter(Above(), raw, high, name="above")
+        daq.drain(high)
+        folder = daq.start(seconds=100, detached=True).folder
     with attach(folder) as run, widgets.panel(run) as panel, widgets.rates(run) as rates:
         until(lambda: panel.seen.snapshot.events > 20)
         assert enabled(panel) == {"pause", "stop", "abort"}
         assert "gate" in panel._numbers.value
-        assert {ring.name for ring in panel.seen.snapshot.rings} == {"raw"}
+        assert "of 100 s" in panel._numbers.value
+        assert {ring.name for ring in panel.seen.snapshot.rings} == {"raw", "high"}
         until(lambda: "raw" in rates.status)
+        panel.controls["above.level"].input.value = 7.5
+        until(lambda: panel.seen.snapshot is not None and "level = 7.5 from event" in panel._log.value)
+        panel.look_now()
+        assert panel.controls["above.level"].parameter.value == 7.5
+        panel.controls["above.level"].input.value = -1.0
+        assert "-1.0 mV is not possible" in "".join(panel._subject.log)
+        assert panel.controls["above.level"].input.value == 7.5
         panel.buttons["pause"].click()
         until(lambda: panel.seen.state == "PAUSED")
         panel.note.value = "seen from here"

@@ -139,6 +139,24 @@ def test_the_histogram_counts_and_can_be_changed(pulses):
         assert view.counts.entries == 0
 
 
+def test_a_range_that_was_found_too_early_is_found_again():
+    with Ring("pulses", dtype=PULSE, capacity=512) as ring, widgets.histogram(ring, "height") as view:
+        fill(ring, [10.0, 11.0] * 20)
+        view.look_now()
+        first = view.limits
+        for _ in range(5):
+            fill(ring, np.linspace(10, 20, 40))
+            view.look_now()
+        assert first[1] < 12
+        assert view.limits[1] > 20
+        assert view.counts.with_flow.sum() == 240
+        view.limits = (0, 5)
+        for _ in range(10):
+            fill(ring, np.linspace(10, 20, 100))
+            view.look_now()
+        assert view.limits == (0, 5)
+
+
 def test_a_fit_is_drawn_and_one_that_fails_is_told(pulses):
     with widgets.histogram(pulses, "height", fit=lambda x, counts: (counts * 0 + 1, "flat")) as view:
         view.look_now()

@@ -206,5 +206,5 @@ def test_a_ring_that_is_closed_while_it_is_shown_says_so(ring):
         view.look_now()
         ring.close()
         view.look_now()
-        assert view.status == "ring 'raw' is closed"
+        assert view.status == "event 0; ring 'raw' is closed"
         assert view.snapshot().png.startswith(b"\x89PNG")
