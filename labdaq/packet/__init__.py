@@ -10,8 +10,14 @@
 `capture`, `disk_reader`,       all that together: into a ring, or as arrays
 `reading`
 `address`, `udp_socket`,        networks: sockets, many packets with one call of the system
-`messages`, `udp_capture`
+`sniffing`, `receiving`,
+`inbox`, `udp_packets`,
+`udp_capture`
 `writing`, `transmitting`       and back: arrays to packets, in files and on networks
+`sending`, `pace`
+`guessing`, `surveying`         what is in a file
+`replaying`, `keeping`          files to the network again; frames into a folder
+`limits`                        how many packets per second a machine takes
 `warming`                       compile all that before it is needed
 """
 
@@ -22,16 +28,21 @@ from labdaq.packet.capture import PacketCapture
 from labdaq.packet.disk_reader import DiskReader
 from labdaq.packet.format import Capturing, PacketFormat, Setup
 from labdaq.packet.formats import find_format, format_names, register
+from labdaq.packet.guessing import Guess, guess_format
+from labdaq.packet.keeping import keep
 from labdaq.packet.layout import FrameLayout
 from labdaq.packet.ledger import Ledger
 from labdaq.packet.packet_file import PacketFile
 from labdaq.packet.pcap import PcapFile, read_records
 from labdaq.packet.reading import PacketReading, read
+from labdaq.packet.replaying import replay
 from labdaq.packet.sinks import Block, BlockSink, RingSink
 from labdaq.packet.status import CaptureStatus
+from labdaq.packet.surveying import Survey, survey
 from labdaq.packet.transmitting import UDPTransmit
 from labdaq.packet.transports import Packets, Transport
-from labdaq.packet.udp_capture import UDPCapture, UDPPackets
+from labdaq.packet.udp_capture import UDPCapture, UDPSniffer
+from labdaq.packet.udp_packets import UDPPackets
 from labdaq.packet.udp_socket import UDPSocket
 from labdaq.packet.warming import warm
 from labdaq.packet.writing import DiskWriter, HeaderInfo, Outgoing, PacketWriter
@@ -47,6 +58,7 @@ __all__ = [
     "DiskReader",
     "DiskWriter",
     "FrameLayout",
+    "Guess",
     "HeaderInfo",
     "Ledger",
     "Outgoing",
@@ -59,15 +71,21 @@ __all__ = [
     "PcapFile",
     "RingSink",
     "Setup",
+    "Survey",
     "Transport",
     "UDPCapture",
     "UDPPackets",
+    "UDPSniffer",
     "UDPSocket",
     "UDPTransmit",
     "find_format",
     "format_names",
+    "guess_format",
+    "keep",
     "read",
     "read_records",
     "register",
+    "replay",
+    "survey",
     "warm",
 ]

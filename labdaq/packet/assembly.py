@@ -12,9 +12,10 @@ from labdaq.packet.describing import SequenceCallback, describe_sequence
 from labdaq.packet.format import PacketFormat, Setup
 from labdaq.packet.gathering import Gathering
 from labdaq.packet.gulps import OpenGulps
+from labdaq.packet.inbox import Inbox
 from labdaq.packet.ledger import Ledger
-from labdaq.packet.messages import Messages, receive_and_place
 from labdaq.packet.placing import give_up_waiting, place
+from labdaq.packet.receiving import receive_and_place
 from labdaq.packet.sinks import Sink
 from labdaq.packet.status import CaptureStatus
 
@@ -70,7 +71,7 @@ class Assembly:
         self.nsrc, self.src0 = int(nsrc), int(src0)
         self._slot = int(ntime_slot) if align and ntime_slot else 1
         self._words = np.zeros(w.WORDS, np.int64)
-        self._word_address = address_of(self._words)
+        self._address = address_of(self._words)
         self._counts = np.zeros((nsrc + 1, w.REASONS), np.int64)
         self._by_source = np.zeros((nsrc, 1 + len(packet_format.values)), np.int64)
         self._stash = np.zeros(max_size, np.uint8)
@@ -79,10 +80,11 @@ class Assembly:
         self._sequences = 0
         window = open_gulps * ntime_gulp
         words = {
-            w.GULP: ntime_gulp, w.OPEN: open_gulps, w.NSRC: nsrc, w.BACK: window,
+            w.GULP: ntime_gulp, w.OPEN: open_gulps, w.NSRC: nsrc, w.WINDOW: window,
             w.REACH: _MOST_EMPTY_GULPS * ntime_gulp,
             w.NSETUP: len(packet_format.setup), w.NVALUES: len(packet_format.values),
-            w.CAPTURING: nsrc, w.CAPTURING + 1: src0,
+            w.CAPTURING: nsrc, w.CAPTURING + 1: src0, w.LARGEST: max_size, w.STASHED: address_of(self._stash),
+            w.COUNTS: address_of(self._counts), w.BY_SOURCE: address_of(self._by_source),
         }  # fmt: skip
         for word, value in words.items():
             self._words[word] = value
@@ -174,19 +176,15 @@ class Assembly:
 
     def _place(self, batch: Batch) -> None:
         batch.position = place(
-            batch.address, batch.offsets, batch.lengths, batch.position, len(batch), self._decoder,
-            self._words, self._word_address, self._gulps.slots, self._counts, self._by_source, self._stash,
-        )  # fmt: skip
+            batch.address, batch.offsets, batch.lengths, batch.position, len(batch), self._decoder, self._address
+        )
 
-    def receive(
-        self, descriptor: int, messages: Messages, control: Any, control_address: int, batch: Batch
-    ) -> CaptureStatus | None:
-        """Fetch packets from a socket and place them; None when Python should look at the time."""
+    def receive(self, inbox: Inbox) -> CaptureStatus | None:
+        """Fetch packets from sockets and place them; None when Python should look at the time."""
+        batch = inbox.batch
         batch.position = receive_and_place(
-            descriptor, messages.words, messages.address, control, control_address,
-            batch.address, batch.offsets, batch.lengths, batch.position, self._decoder,
-            self._words, self._word_address, self._gulps.slots, self._counts, self._by_source, self._stash,
-        )  # fmt: skip
+            inbox.address, batch.address, batch.offsets, batch.lengths, batch.position, self._decoder, self._address
+        )
         return self.attend(batch)
 
     def place_held(self) -> CaptureStatus | None:
@@ -263,7 +261,7 @@ class Assembly:
 
     def abandon(self) -> None:
         """End the sequence after an error: nothing new is begun, and what is held back is stray."""
-        give_up_waiting(self._words, self._counts)
+        give_up_waiting(self._address)
         left = len(self._gathering) + (len(self._held) - self._held.position if self._held is not None else 0)
         self._counts[self.nsrc, w.STRAY] += left
         self._words[w.HANDED] += left
@@ -279,7 +277,7 @@ class Assembly:
         if self.format.learn is not None and self.rate is None:
             self.rate = gathering.rate() or None
         records = gathering.records()
-        chosen, alike = gathering.choose(records, int(words[w.BACK]))
+        chosen, alike = gathering.choose(records, int(words[w.WINDOW]))
         seen = int(records[alike, w.SEQ].min())
         first = -(-seen // self._slot) * self._slot
         self._end()
@@ -297,7 +295,7 @@ class Assembly:
         self._sequences += 1
         if first > seen:  # packets before the slot are late, and no reason for another sequence
             words[w.OLD : w.OLD + w.RECORD] = words[w.CURRENT : w.CURRENT + w.RECORD]
-            words[w.OLD_BEGIN], words[w.OLD_NEXT] = seen - words[w.BACK], first
+            words[w.OLD_BEGIN], words[w.OLD_NEXT] = seen - words[w.WINDOW], first
         words[w.FRESH] = words[w.OPEN] * words[w.GULP] * words[w.NSRC]
         self._hold_again(gathering.batch())
         return status

@@ -1,12 +1,15 @@
 """Packets in memory: what every transport hands to the capture."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Batch"]
+if TYPE_CHECKING:
+    from labdaq.packet.format import PacketFormat
+
+__all__ = ["Batch", "address_of", "headers_of"]
 
 
 @dataclass
@@ -30,6 +33,8 @@ class Batch:
     """How many were dealt with."""
     begin: int = 0
     """Where in its file the memory begins."""
+    times_ns: NDArray[np.int64] | None = None
+    """When each was recorded, since 1970, where that is known."""
     address: int = field(init=False, default=0)
     """Of the memory."""
 
@@ -61,3 +66,10 @@ class Batch:
 def address_of(array: NDArray[Any]) -> int:
     """Where the memory of an array is, for compiled code."""
     return int(array.__array_interface__["data"][0])
+
+
+def headers_of(packet_format: "PacketFormat", batch: Batch) -> NDArray[Any]:
+    """The headers of all packets, zeros behind the end of those that are too short."""
+    size = packet_format.header.itemsize
+    parts = [batch.packet(i)[:size].tobytes().ljust(size, b"\0") for i in range(len(batch))]
+    return np.frombuffer(b"".join(parts), packet_format.header)

@@ -84,6 +84,8 @@ class PacketCapture:
         core: int | None = None,
     ) -> None:
         self.format = find_format(packet_format)
+        self.ntime_gulp = ntime_gulp
+        """Frames of a gulp."""
         self._core = checked_core(core)
         self._transport, self._sink = transport, sink
         self._assembly = Assembly(
@@ -122,6 +124,8 @@ class PacketCapture:
             raise BusyError("another thread is in recv() of this capture: one at a time")
         self._user = threading.get_ident()
         try:
+            if self._core is None:
+                return self._step()
             with pinned(self._core):
                 return self._step()
         except Exception as error:

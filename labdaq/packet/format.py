@@ -5,6 +5,7 @@ From it :attr:`PacketFormat.decode` takes the *sequence number*, which counts fr
 those that together make up a frame. Everything else has a default.
 """
 
+import functools
 import re
 from collections import namedtuple
 from collections.abc import Callable, Mapping
@@ -108,6 +109,11 @@ class PacketFormat:
         ``learn(headers, sources)`` for formats that need more than one packet: the rate, or 0 if it is not known yet.
     begin
         Where the payload begins, a function of the header (compiled); by default behind it.
+    ticks_per_second
+        Of the time tags that `clock` gives; 0: they do not count time.
+    survey
+        ``survey(headers)``: how many sources there are and the number of the first, from an array of headers, where
+        `decode` cannot tell without knowing.
     unit
         Bytes of payload for each of the channels in a name like ``chips_132``; 0: names take no number.
     count
@@ -145,6 +151,8 @@ class PacketFormat:
     fill: Callable[[Any, Any], None] | None = None
     learn: Callable[[NDArray[Any], NDArray[Any]], int] | None = None
     begin: Callable[[Any], int] | None = None
+    ticks_per_second: int = 0
+    survey: Callable[[NDArray[Any]], tuple[int, int]] | None = None
     unit: int = 0
     count: str = ""
     is_alone: bool = False
@@ -202,7 +210,7 @@ class PacketFormat:
 
     def header_tuple(self) -> Any:
         """The type of what `decode` gets."""
-        return namedtuple("Header", self.fields)  # noqa: PYI024 - fields are known only now
+        return _header_tuple(self.fields)
 
     def layout_of(self, setup: Setup) -> FrameLayout:
         """The frame of a sequence.
@@ -223,6 +231,11 @@ class PacketFormat:
                 f"frames of {found.tensor.shape} {found.tensor.dtype}: is nsrc right?"
             )
         return found
+
+
+@functools.cache
+def _header_tuple(names: tuple[str, ...]) -> Any:
+    return namedtuple("Header", names)  # noqa: PYI024 - fields are known only now
 
 
 def _signed(value: int) -> int:

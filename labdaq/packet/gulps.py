@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from labdaq.packet import words as w
 from labdaq.packet.batch import address_of
 from labdaq.packet.describing import Description
-from labdaq.packet.placing import close_gulp
+from labdaq.packet.placing import close_gulp, move_on, open_gulp
 from labdaq.packet.sinks import Gulp, Sink
 
 __all__ = ["OpenGulps"]
@@ -25,10 +25,12 @@ class OpenGulps:
 
     def __init__(self, words: NDArray[np.int64], sink: Sink) -> None:
         self._words, self._sink = words, sink
-        count, nsrc = int(words[w.OPEN]), int(words[w.NSRC])
-        self.slots = np.zeros((count, 2), np.int64)
-        """Addresses of data and ``present`` of each gulp, for the compiled loop."""
+        count, nsrc, self._frames = int(words[w.OPEN]), int(words[w.NSRC]), int(words[w.GULP])
+        self.slots = np.zeros((count, 3), np.int64)
+        """Addresses of data and ``present`` of each gulp, and frames that were cleared, for the compiled loop."""
+        words[w.SLOTS] = address_of(self.slots)
         self.missing = np.zeros(nsrc, np.int64)
+        self._address = address_of(words)
         self.expected = 0
         """Frames that were closed."""
         self._gulps: list[Gulp | None] = [None] * count
@@ -52,12 +54,9 @@ class OpenGulps:
 
     def advance(self) -> None:
         """Hand out the oldest gulp, and open a new one behind the others."""
-        words, slot = self._words, self._slot(0)
-        self._close(slot, int(words[w.GULP]))
-        words[w.HEAD] = (words[w.HEAD] + 1) % words[w.OPEN]
-        words[w.BEGIN] += words[w.GULP]
-        words[w.NEXT] = max(words[w.NEXT], words[w.BEGIN])
-        self._reserve(slot, int(words[w.BEGIN] + (words[w.OPEN] - 1) * words[w.GULP]))
+        self._close(self._slot(0), self._frames)
+        slot = move_on(self._address)
+        self._reserve(slot, (len(self._gulps) - 1) * self._frames)
 
     def hand_out(self, *, goes_on: bool) -> None:
         """All frames up to the last number that was seen. What lies behind it is given back first."""
@@ -86,12 +85,11 @@ class OpenGulps:
         return int(self._words[w.HEAD] + index) % len(self._gulps)
 
     def _reserve_all(self) -> None:
-        words = self._words
         for index in range(len(self._gulps)):
-            self._reserve(self._slot(index), int(words[w.BEGIN] + index * words[w.GULP]))
+            self._reserve(self._slot(index), index * self._frames)
 
-    def _reserve(self, slot: int, seq: int) -> None:
-        """Room for a gulp.
+    def _reserve(self, slot: int, ahead: int) -> None:
+        """Room for a gulp that begins so many frames behind the oldest.
 
         After one without room, the frames of the ring would no longer follow the numbers: as soon as there is
         room again, they go on in another sequence of the ring, with its own time tag.
@@ -100,17 +98,18 @@ class OpenGulps:
         if gulp is not None and self._has_gap:
             gulp.commit(0)
             self._sink.end()
-            self._begin_in_sink(seq)
+            self._begin_in_sink(int(self._words[w.BEGIN]) + ahead)
             gulp = self._sink.reserve()
-        self._has_gap = self._has_gap or gulp is None
         self._gulps[slot] = gulp
-        self.slots[slot] = (address_of(gulp.data), address_of(gulp.present)) if gulp is not None else (0, 0)
+        if gulp is None:
+            self._has_gap = True
+        else:
+            open_gulp(self._address, slot, gulp.data, gulp.present)
 
     def _close(self, slot: int, frames: int) -> None:
         """Hand out the first frames of a gulp."""
         gulp, self._gulps[slot] = self._gulps[slot], None
-        close_gulp(self._words, int(self.slots[slot, 0]), int(self.slots[slot, 1]), frames, self.missing)
-        self.slots[slot] = 0
+        close_gulp(self._address, slot, frames, self.missing)
         self.expected += frames
         if gulp is not None:
             gulp.commit(frames)

@@ -48,6 +48,8 @@ class Ledger:
     """Of each source: numbers of open gulps that did not come yet."""
     by_source: dict[str, Counts] = field(repr=False)
     """Every reason for each source; the last entry is for packets of no known source."""
+    drops_are_at_least: bool = False
+    """Whether `kernel_drops` is a lower bound: of packets that were merged (GRO) the system counts one."""
     trailing_nbytes: int = 0
     """Bytes at the end of a file which are no whole packet."""
     skipped_nbytes: int = 0
@@ -59,7 +61,10 @@ class Ledger:
         total = counts.sum(axis=0)
         named = {"accepted": w.ACCEPTED, "late": w.LATE, "duplicate": w.DUPLICATE, "ring_full": w.RING_FULL}
         return cls(
-            **{name: int(total[reason]) for name, reason in named.items()},
+            accepted=int(total[w.ACCEPTED]),
+            late=int(total[w.LATE]),
+            duplicate=int(total[w.DUPLICATE]),
+            ring_full=int(total[w.RING_FULL]),
             invalid={name: int(total[reason]) for name, reason in w.INVALID.items()},
             expected=expected,
             accepted_by_source=counts[:-1, w.ACCEPTED].copy(),
@@ -71,7 +76,7 @@ class Ledger:
 
     @property
     def arrived(self) -> int | None:
-        """Packets that came to the transport; None where that cannot be known."""
+        """Packets that came to the transport, at least; None where that cannot be known."""
         return None if self.kernel_drops is None else self.handed_over + self.kernel_drops
 
     @property
@@ -92,7 +97,8 @@ class Ledger:
             + (f" + {self.in_flight.sum()} in flight" if self.in_flight.any() else ""),
         ]
         if self.kernel_drops:
-            lines.append(f"{self.kernel_drops} more were dropped by the system")
+            bound = " at least" if self.drops_are_at_least else ""
+            lines.append(f"{self.kernel_drops} more{bound} were dropped by the system")
         if self.trailing_nbytes:
             lines.append(f"{self.trailing_nbytes} bytes at the end are no whole packet")
         if self.skipped_nbytes:

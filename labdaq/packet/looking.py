@@ -3,6 +3,7 @@
 from typing import Any
 
 from labdaq.native import jit
+from labdaq.native.atomics import peek
 from labdaq.packet import words as w
 
 __all__ = ["decode_one", "find_packets"]
@@ -18,7 +19,7 @@ def decode_one(decoder: Any, address: int, nbytes: int, capturing: int, record: 
 
 @jit
 def find_packets(
-    base: int, begin: int, end: int, decoder: Any, capturing: int, record: Any, record_address: int,
+    base: int, begin: int, end: int, decoder: Any, capturing: int, record: int,
     is_last: bool, fixed: int, offsets: Any, lengths: Any, result: Any,
 ) -> int:  # fmt: skip
     """Where the packets of a packet file begin; how many there are.
@@ -41,12 +42,12 @@ def find_packets(
     count, at, passed = 0, begin, 0
     size = fixed or result[2]
     while at < end and count < offsets.shape[0]:
-        n = _length(base, at, end, decoder, capturing, record, record_address)
+        n = _length(base, at, end, decoder, capturing, record, fixed)
         if n == 0:
             if size and at + size * (1 if is_last else _PATIENCE + 1) > end:
                 break
-            if not (size and _goes_on(base, at, end, decoder, capturing, record, record_address, size)):
-                found = _search(base, at, end, decoder, capturing, record, record_address)
+            if not (size and _goes_on(base, at, end, decoder, capturing, record, size, fixed)):
+                found = _search(base, at, end, decoder, capturing, record, fixed)
                 if found < 0:  # what follows may go on with a header that begins here
                     found = end if is_last else max(at, end - size - 1)
                 passed += found - at
@@ -68,36 +69,35 @@ def find_packets(
 
 
 @jit
-def _length(base: int, at: int, end: int, decoder: Any, capturing: int, record: Any, record_address: int) -> int:
+def _length(base: int, at: int, end: int, decoder: Any, capturing: int, record: int, fixed: int) -> int:
     """Bytes of the packet here; 0: there is none; -1: there is less than that left."""
     if at >= end:
         return -1
-    if decoder(base + at, end - at, capturing, record_address) == w.BAD_HEADER:
+    rest = min(end - at, fixed) if fixed else end - at  # some decoders look at how much there is
+    if decoder(base + at, rest, capturing, record) == w.BAD_HEADER:
         return 0
-    nbytes = record[w.NBYTES]
-    return int(record[w.OFFSET] + nbytes) if nbytes > 0 and at + record[w.OFFSET] + nbytes <= end else -1
+    size = peek(record + 8 * w.OFFSET) + peek(record + 8 * w.NBYTES)
+    return size if peek(record + 8 * w.NBYTES) > 0 and at + size <= end else -1
 
 
 @jit
-def _goes_on(
-    base: int, at: int, end: int, decoder: Any, capturing: int, record: Any, record_address: int, size: int
-) -> bool:
+def _goes_on(base: int, at: int, end: int, decoder: Any, capturing: int, record: int, size: int, fixed: int) -> bool:
     """Whether one of the next packets is where it should be: then this one alone is damaged."""
     for k in range(1, _PATIENCE + 1):
         place = at + k * size
         if place >= end:
             return place == end
-        n = _length(base, place, end, decoder, capturing, record, record_address)
-        if n > 0 or (n < 0 and record[w.NBYTES] > 0):  # the last one may be cut off
+        n = _length(base, place, end, decoder, capturing, record, fixed)
+        if n > 0 or (n < 0 and peek(record + 8 * w.NBYTES) > 0):  # the last one may be cut off
             return True
     return False
 
 
 @jit
-def _search(base: int, at: int, end: int, decoder: Any, capturing: int, record: Any, record_address: int) -> int:
+def _search(base: int, at: int, end: int, decoder: Any, capturing: int, record: int, fixed: int) -> int:
     """The next place with a good header that another one follows; -1: none."""
     for place in range(at + 1, end):
-        n = _length(base, place, end, decoder, capturing, record, record_address)
-        if n > 0 and _length(base, place + n, end, decoder, capturing, record, record_address) != 0:
+        n = _length(base, place, end, decoder, capturing, record, fixed)
+        if n > 0 and _length(base, place + n, end, decoder, capturing, record, fixed) != 0:
             return place
     return -1

@@ -17,7 +17,7 @@ from labdaq.packet.looking import find_packets
 __all__ = ["PacketFile"]
 
 _CHUNK = 4 << 20
-_PIECE = 256 << 10  # which stays in the cache of a core until it is placed
+_PIECE = 512 << 10  # which stays in the cache of a core until it is placed
 _MOST_PACKETS = 1 << 15
 
 
@@ -68,7 +68,7 @@ class PacketFile:
             result = self._result
             count = find_packets(
                 address_of(self._memory), self._begin, self._end, self._decoder, address_of(self._known),
-                self._record, address_of(self._record), self._is_over, self._fixed,
+                address_of(self._record), self._is_over, self._fixed,
                 self._offsets, self._lengths, result,
             )  # fmt: skip
             was_stuck = result[0] == self._begin and count == 0

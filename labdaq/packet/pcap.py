@@ -191,6 +191,7 @@ class PcapFile:
     def next_batch(self) -> Batch | None:
         """The next datagrams; None at the end."""
         payloads: list[bytes] = []
+        times: list[int] = []
         nbytes = 0
         while len(payloads) < _BATCH_PACKETS and nbytes < _BATCH_NBYTES:
             record = next(self._records, None)
@@ -201,12 +202,14 @@ class PcapFile:
                 self.others += 1
                 continue
             payloads.append(record.frame[found[0] : found[1]])
+            times.append(record.time_ns)
             nbytes += len(payloads[-1])
         if not payloads:
             return None
         lengths = np.array([len(p) for p in payloads], np.int64)
         memory = np.frombuffer(b"".join(payloads) or b"\0", np.uint8)
-        batch = Batch(memory, np.cumsum(lengths) - lengths, lengths, begin=self._handed)
+        offsets = np.cumsum(lengths) - lengths
+        batch = Batch(memory, offsets, lengths, begin=self._handed, times_ns=np.array(times, np.int64))
         self._handed += len(payloads)
         return batch
 

@@ -16,10 +16,36 @@ The definition in plain Python, against which this is tested, is in ``tests/pack
 from typing import Any
 
 from labdaq.native import inlined, jit
-from labdaq.native.atomics import copy_bytes, fill_bytes, peek8
+from labdaq.native.atomics import copy_bytes, fill_bytes, peek, peek8, poke
 from labdaq.packet import words as w
 
-__all__ = ["close_gulp", "give_up_waiting", "place"]
+__all__ = ["close_gulp", "give_up_waiting", "move_on", "open_gulp", "place"]
+
+# Everything is reached through the address of the words: arrays that are handed from one inlined function to the
+# next are counted by numba, at ten times the cost of what is done here.
+
+
+@inlined
+def _get(words: int, index: int) -> int:
+    return peek(words + 8 * index)
+
+
+@inlined
+def _set(words: int, index: int, value: int) -> None:
+    poke(words + 8 * index, value)
+
+
+@inlined
+def _count(words: int, src: int, reason: int) -> None:
+    """One more packet of a source, or of none."""
+    counter = _get(words, w.COUNTS) + 8 * (src * w.REASONS + reason)
+    poke(counter, peek(counter) + 1)
+
+
+@inlined
+def _known(words: int, src: int) -> int:
+    """The address of what is known of a source: whether anything is, then its values."""
+    return _get(words, w.BY_SOURCE) + 8 * src * (1 + _get(words, w.NVALUES))
 
 
 @inlined
@@ -42,134 +68,158 @@ def _copy_rows(target: int, source: int, rows: int, block: int, stride: int) -> 
 
 
 @inlined
-def _place_in_frame(words: Any, src: int) -> int:
-    if words[w.GROUP] == words[w.NSRC]:  # nearly always, and divisions are what costs most here
-        return int(src * words[w.INNER])
-    return int((src // words[w.GROUP]) * words[w.OUTER] + (src % words[w.GROUP]) * words[w.INNER])
+def _place_in_frame(words: int, src: int) -> int:
+    group = _get(words, w.GROUP)
+    if group == _get(words, w.NSRC):  # nearly always, and divisions are what costs most here
+        return src * _get(words, w.INNER)
+    return (src // group) * _get(words, w.OUTER) + (src % group) * _get(words, w.INNER)
 
 
 @inlined
-def _same_setup(words: Any, one: int, other: int) -> bool:
+def _same_setup(words: int, one: int, other: int) -> bool:
     """Whether two packets, or a packet and a sequence, have all values in common that all sources share."""
-    alike = 0
-    for i in range(words[w.NSETUP]):
-        alike += words[one + w.VALUES + i] == words[other + w.VALUES + i]
-    return bool(alike == words[w.NSETUP])
+    different = 0
+    for i in range(w.VALUES, w.VALUES + _get(words, w.NSETUP)):
+        different |= _get(words, one + i) ^ _get(words, other + i)
+    return different == 0
 
 
 @inlined
-def _own_values_agree(words: Any, by_source: Any) -> bool:
-    src = words[w.PACKET + w.SRC]
-    for i in range(words[w.NSETUP], words[w.NVALUES]):
-        if by_source[src, 0] and by_source[src, 1 + i] != words[w.PACKET + w.VALUES + i]:
-            return False
-    return True
+def _own_values_agree(words: int) -> bool:
+    known = _known(words, _get(words, w.PACKET + w.SRC))
+    different = 0
+    for i in range(_get(words, w.NSETUP), _get(words, w.NVALUES)):
+        different |= peek(known + 8 + 8 * i) ^ _get(words, w.PACKET + w.VALUES + i)
+    return different == 0 or peek(known) == 0
 
 
 @inlined
-def _is_of_this_sequence(words: Any, by_source: Any) -> bool:
-    if not words[w.ACTIVE] or not _same_setup(words, w.PACKET, w.CURRENT) or not _own_values_agree(words, by_source):
+def _is_of_this_sequence(words: int) -> bool:
+    if not _get(words, w.ACTIVE) or not _same_setup(words, w.PACKET, w.CURRENT) or not _own_values_agree(words):
         return False
-    seq, window = words[w.PACKET + w.SEQ], words[w.OPEN] * words[w.GULP]
-    if words[w.RUN] >= words[w.GULP] * words[w.NSRC] and seq < words[w.NEXT]:
+    ahead = _get(words, w.PACKET + w.SEQ) - _get(words, w.BEGIN)
+    is_again = ahead < _get(words, w.NEXT) - _get(words, w.BEGIN)
+    if is_again and _get(words, w.RUN) >= _get(words, w.GULP) * _get(words, w.NSRC):
         return False  # a whole gulp of numbers that were there before: the sender has started again
-    is_ahead: bool = seq - words[w.BEGIN] >= window + words[w.REACH]
-    is_behind: bool = words[w.BEGIN] - seq > words[w.BACK]
-    return not (is_ahead or is_behind)
+    return -_get(words, w.WINDOW) <= ahead < _get(words, w.WINDOW) + _get(words, w.REACH)
 
 
 @inlined
-def _is_of_the_sequence_before(words: Any) -> bool:
-    seq = words[w.PACKET + w.SEQ]
-    is_in_it: bool = words[w.OLD_BEGIN] <= seq < words[w.OLD_NEXT]
-    return words[w.FRESH] > 0 and is_in_it and _same_setup(words, w.PACKET, w.OLD)
+def _is_of_the_sequence_before(words: int) -> bool:
+    seq = _get(words, w.PACKET + w.SEQ)
+    is_in_it = _get(words, w.OLD_BEGIN) <= seq < _get(words, w.OLD_NEXT)
+    return _get(words, w.FRESH) > 0 and is_in_it and _same_setup(words, w.PACKET, w.OLD)
 
 
 @inlined
-def _agrees_with_waiting(words: Any) -> bool:
-    apart = words[w.PACKET + w.SEQ] - words[w.STASH + w.SEQ]
-    window = words[w.OPEN] * words[w.GULP]
+def _agrees_with_waiting(words: int) -> bool:
+    apart = _get(words, w.PACKET + w.SEQ) - _get(words, w.STASH + w.SEQ)
+    window = _get(words, w.WINDOW)
     return (
-        words[w.WAITING] > 0
+        _get(words, w.WAITING) > 0
         and _same_setup(words, w.PACKET, w.STASH)
-        and words[w.PACKET + w.NBYTES] == words[w.STASH + w.NBYTES]
+        and _get(words, w.PACKET + w.NBYTES) == _get(words, w.STASH + w.NBYTES)
         and -window < apart < window
     )
 
 
 @jit
-def give_up_waiting(words: Any, counts: Any) -> None:
+def give_up_waiting(words: int) -> None:
     """The packet that waits was the only one of its kind."""
-    if words[w.WAITING]:
-        counts[words[w.STASH + w.SRC], w.STRAY] += 1
-        words[w.WAITING] = 0
+    if _get(words, w.WAITING):
+        _count(words, _get(words, w.STASH + w.SRC), w.STRAY)
+        _set(words, w.WAITING, 0)
+
+
+@jit
+def _let_wait(words: int, address: int, nbytes: int) -> None:
+    give_up_waiting(words)
+    copy_bytes(words + 8 * w.STASH, words + 8 * w.PACKET, 8 * w.RECORD)
+    copy_bytes(_get(words, w.STASHED), address, nbytes)
+    _set(words, w.WAITING, nbytes)
+    _set(words, w.PATIENCE, 2 * _get(words, w.NSRC))
 
 
 @inlined
-def _let_wait(words: Any, counts: Any, stash: Any, address: int, nbytes: int) -> None:
-    give_up_waiting(words, counts)
-    for i in range(w.RECORD):
-        words[w.STASH + i] = words[w.PACKET + i]
-    for i in range(nbytes):
-        stash[i] = peek8(address + i)
-    words[w.WAITING] = nbytes
-    words[w.PATIENCE] = 2 * words[w.NSRC]
+def _slot(words: int, slot: int) -> int:
+    """The address of what is known of an open gulp."""
+    return _get(words, w.SLOTS) + 24 * slot
+
+
+@jit
+def _clear_until(words: int, where: int, frames: int) -> None:
+    """Zeros into the frames up to one, which brings them into the cache in one go.
+
+    Rows that lie apart would bring in line after line, half of it for another source: twice as slow.
+    """
+    begin, nbytes = peek(where + 16), _get(words, w.FRAME_NBYTES)
+    fill_bytes(peek(where) + begin * nbytes, (frames - begin) * nbytes, 0)
+    poke(where + 16, frames)
 
 
 @inlined
-def _put(words: Any, slots: Any, by_source: Any, address: int) -> int:
+def _put(words: int, address: int) -> int:
     """Into its place in the window; what became of it."""
-    seq, src = words[w.PACKET + w.SEQ], words[w.PACKET + w.SRC]
-    frame = seq - words[w.BEGIN]
-    slot = words[w.HEAD]
-    while frame >= words[w.GULP]:
-        frame -= words[w.GULP]
+    seq, src = _get(words, w.PACKET + w.SEQ), _get(words, w.PACKET + w.SRC)
+    frame, gulp = seq - _get(words, w.BEGIN), _get(words, w.GULP)
+    slot = _get(words, w.HEAD)
+    while frame >= gulp:
+        frame -= gulp
         slot += 1
-    slot = slot - words[w.OPEN] if slot >= words[w.OPEN] else slot
-    words[w.NEXT] = max(words[w.NEXT], seq + 1)
-    if slots[slot, 0] == 0:
+    slot = slot - _get(words, w.OPEN) if slot >= _get(words, w.OPEN) else slot
+    _set(words, w.NEXT, max(_get(words, w.NEXT), seq + 1))
+    where = _slot(words, slot)
+    if peek(where) == 0:
         return w.RING_FULL
-    mark = slots[slot, 1] + frame * words[w.NSRC] + src
+    mark = peek(where + 8) + frame * _get(words, w.NSRC) + src
     if peek8(mark):
         return w.DUPLICATE
     fill_bytes(mark, 1, 1)
-    target = slots[slot, 0] + frame * words[w.FRAME_NBYTES] + _place_in_frame(words, src)
-    _copy_rows(target, address + words[w.PACKET + w.OFFSET], words[w.ROWS], words[w.BLOCK], words[w.STRIDE])
-    by_source[src, 0] = 1
-    for i in range(words[w.NSETUP], words[w.NVALUES]):
-        by_source[src, 1 + i] = words[w.PACKET + w.VALUES + i]
+    if _get(words, w.ROWS) > 1 and frame >= peek(where + 16):
+        _clear_until(words, where, frame + 1)
+    target = peek(where) + frame * _get(words, w.FRAME_NBYTES) + _place_in_frame(words, src)
+    source = address + _get(words, w.PACKET + w.OFFSET)
+    _copy_rows(target, source, _get(words, w.ROWS), _get(words, w.BLOCK), _get(words, w.STRIDE))
+    if _get(words, w.NVALUES) > _get(words, w.NSETUP):
+        _keep_own_values(words, src)
     return w.ACCEPTED
 
 
 @inlined
-def _look_at(decoder: Any, address: int, nbytes: int, words: Any, word_address: int, largest: int) -> int:
-    """Decode a packet; 0, or why it is none."""
-    if nbytes > largest:
-        words[w.PACKET + w.SRC] = -1
-        return w.WRONG_SIZE
-    reason = decoder(address, nbytes, word_address + 8 * w.CAPTURING, word_address + 8 * w.PACKET)
-    if reason == 0 and not 0 <= words[w.PACKET + w.SRC] < words[w.NSRC]:
-        return w.WRONG_SOURCE
-    return int(reason)
+def _keep_own_values(words: int, src: int) -> None:
+    known = _known(words, src)
+    poke(known, 1)
+    for i in range(_get(words, w.NSETUP), _get(words, w.NVALUES)):
+        poke(known + 8 + 8 * i, _get(words, w.PACKET + w.VALUES + i))
 
 
 @inlined
-def _note(words: Any, counts: Any, reason: int) -> None:
+def _look_at(decoder: Any, address: int, nbytes: int, words: int) -> int:
+    """Decode a packet; 0, or why it is none."""
+    if nbytes > _get(words, w.LARGEST):
+        _set(words, w.PACKET + w.SRC, -1)
+        return w.WRONG_SIZE
+    reason = int(decoder(address, nbytes, words + 8 * w.CAPTURING, words + 8 * w.PACKET))
+    if reason == 0 and not 0 <= _get(words, w.PACKET + w.SRC) < _get(words, w.NSRC):
+        return w.WRONG_SOURCE
+    return reason
+
+
+@inlined
+def _note(words: int, reason: int) -> None:
     """Count a packet of this sequence, and lose patience with one that waits."""
-    counts[words[w.PACKET + w.SRC], reason] += 1
-    words[w.RUN] = words[w.RUN] + 1 if reason in (w.LATE, w.DUPLICATE) else 0
-    words[w.FRESH] -= 1
-    if words[w.WAITING]:
-        words[w.PATIENCE] -= 1
-        if words[w.PATIENCE] <= 0:
-            give_up_waiting(words, counts)
+    _count(words, _get(words, w.PACKET + w.SRC), reason)
+    is_again = reason == w.LATE or reason == w.DUPLICATE  # noqa: PLR1714 - compiled, and tuples cost
+    _set(words, w.RUN, _get(words, w.RUN) + 1 if is_again else 0)
+    _set(words, w.FRESH, _get(words, w.FRESH) - 1)
+    if _get(words, w.WAITING):
+        _set(words, w.PATIENCE, _get(words, w.PATIENCE) - 1)
+        if _get(words, w.PATIENCE) <= 0:
+            give_up_waiting(words)
 
 
 @jit
-def place(
-    base: int, offsets: Any, lengths: Any, position: int, end: int, decoder: Any,
-    words: Any, word_address: int, slots: Any, counts: Any, by_source: Any, stash: Any,
-) -> int:  # fmt: skip
+def place(base: int, offsets: Any, lengths: Any, position: int, end: int, decoder: Any, words: int) -> int:
     """Place packets until all are used up or Python is needed; the position of the first that was not dealt with.
 
     Parameters
@@ -182,64 +232,79 @@ def place(
         The packet to begin with, and the one before which to end.
     decoder : compiled function
         From :func:`labdaq.packet.decoding.compiled`.
-    words : ndarray of int64
-        See :mod:`labdaq.packet.words`; ``words[STATUS]`` says why the loop ended. `word_address` is where they are.
-    slots : ndarray of int64, shape (open, 2)
-        Addresses of data and of ``present`` of each open gulp; 0 for a gulp for which the ring had no room.
-    counts : ndarray of int64, shape (nsrc + 1, REASONS)
-        The last row is for packets of no known source.
-    by_source : ndarray of int64, shape (nsrc, 1 + values)
-        What is known of each source: whether anything is, then its values.
-    stash : ndarray of uint8
-        Room for the packet that waits.
+    words : int
+        The address of what is in :mod:`labdaq.packet.words`; the word ``STATUS`` says why the loop ended.
     """
-    nsrc = words[w.NSRC]
+    nsrc = _get(words, w.NSRC)
     for i in range(position, end):
         address = base + offsets[i]
         nbytes = lengths[i]
-        reason = _look_at(decoder, address, nbytes, words, word_address, stash.shape[0])
-        src = words[w.PACKET + w.SRC]
+        reason = _look_at(decoder, address, nbytes, words)
+        src = _get(words, w.PACKET + w.SRC)
         if reason:
-            counts[src if reason == w.WRONG_SIZE and 0 <= src < nsrc else nsrc, reason] += 1
-        elif words[w.GATHERING]:
-            words[w.STATUS] = w.HOLD
+            _count(words, src if reason == w.WRONG_SIZE and 0 <= src < nsrc else nsrc, reason)
+        elif _get(words, w.GATHERING):
+            _set(words, w.STATUS, w.HOLD)
             return i
-        elif _is_of_this_sequence(words, by_source):
-            ahead = words[w.PACKET + w.SEQ] - words[w.BEGIN]
-            if words[w.PACKET + w.NBYTES] != words[w.CURRENT + w.NBYTES]:
-                counts[src, w.WRONG_SIZE] += 1
+        elif _is_of_this_sequence(words):
+            ahead = _get(words, w.PACKET + w.SEQ) - _get(words, w.BEGIN)
+            if _get(words, w.PACKET + w.NBYTES) != _get(words, w.CURRENT + w.NBYTES):
+                _count(words, src, w.WRONG_SIZE)
             elif ahead < 0:
-                _note(words, counts, w.LATE)
-            elif ahead < words[w.OPEN] * words[w.GULP]:
-                _note(words, counts, _put(words, slots, by_source, address))
+                _note(words, w.LATE)
+            elif ahead < _get(words, w.WINDOW):
+                _note(words, _put(words, address))
             else:
-                words[w.STATUS] = w.GULP_FULL
+                _set(words, w.STATUS, w.GULP_FULL)
                 return i
         elif _agrees_with_waiting(words):
-            words[w.STATUS] = w.NEW_SEQUENCE
+            _set(words, w.STATUS, w.NEW_SEQUENCE)
             return i
         elif _is_of_the_sequence_before(words):
-            counts[src, w.LATE] += 1
+            _count(words, src, w.LATE)
         else:
-            _let_wait(words, counts, stash, address, nbytes)
-        words[w.HANDED] += 1
-    words[w.STATUS] = w.USED_UP
+            _let_wait(words, address, nbytes)
+        _set(words, w.HANDED, _get(words, w.HANDED) + 1)
+    _set(words, w.STATUS, w.USED_UP)
     return end
 
 
 @jit
-def close_gulp(words: Any, data: int, present: int, frames: int, missing: Any) -> None:
-    """Fill what did not come with zeros, and count it for each source.
+def open_gulp(words: int, slot: int, data: Any, present: Any) -> None:
+    """Let packets be placed into memory: bytes of frames, and the mask (frame, source), of which nothing is set."""
+    where = _slot(words, slot)
+    poke(where, data.ctypes.data)
+    poke(where + 8, present.ctypes.data)
+    poke(where + 16, 0)
+    fill_bytes(present.ctypes.data, present.size, 0)
 
-    ``data`` is 0 for a gulp that had no room: then everything is missing.
+
+@jit
+def close_gulp(words: int, slot: int, frames: int, missing: Any) -> None:
+    """Fill what did not come with zeros, count it for each source, and place nothing there any more.
+
+    In a gulp that had no room, everything is missing.
     """
-    nsrc = words[w.NSRC]
+    nsrc, where = _get(words, w.NSRC), _slot(words, slot)
+    data, present, cleared = peek(where), peek(where + 8), peek(where + 16)
     for frame in range(frames):
         for src in range(nsrc):
             if data and peek8(present + frame * nsrc + src):
                 continue
             missing[src] += 1
-            if data:
-                begin = data + frame * words[w.FRAME_NBYTES] + _place_in_frame(words, src)
-                for row in range(words[w.ROWS]):
-                    fill_bytes(begin + row * words[w.STRIDE], words[w.BLOCK], 0)
+            if data and frame >= cleared:
+                begin = data + frame * _get(words, w.FRAME_NBYTES) + _place_in_frame(words, src)
+                for row in range(_get(words, w.ROWS)):
+                    fill_bytes(begin + row * _get(words, w.STRIDE), _get(words, w.BLOCK), 0)
+    poke(where, 0)
+
+
+@jit
+def move_on(words: int) -> int:
+    """Have the window begin one gulp later; the slot that was the oldest and is the newest now."""
+    slot = _get(words, w.HEAD)
+    begin = _get(words, w.BEGIN) + _get(words, w.GULP)
+    _set(words, w.HEAD, (slot + 1) % _get(words, w.OPEN))
+    _set(words, w.BEGIN, begin)
+    _set(words, w.NEXT, max(_get(words, w.NEXT), begin))
+    return slot

@@ -14,7 +14,7 @@ from labdaq.packet.ledger import Ledger
 from labdaq.packet.sinks import Block, BlockSink
 from labdaq.packet.status import CaptureStatus
 
-__all__ = ["PacketReading", "read"]
+__all__ = ["PacketReading", "opened", "read"]
 
 
 class PacketReading:
@@ -28,7 +28,7 @@ class PacketReading:
 
     def __init__(self, path: str | Path | BinaryIO, packet_format: str | PacketFormat, options: dict[str, Any]) -> None:
         found = find_format(packet_format)
-        self._file = _opened(path)
+        self._file = opened(path)
         self._is_mine = isinstance(path, str | Path)
         self._sink = BlockSink()
         port = options.pop("port", None)
@@ -119,7 +119,14 @@ def read(
     return PacketReading(path, packet_format, {"nsrc": nsrc, "src0": src0, "ntime_gulp": ntime_gulp, **options})
 
 
-def _opened(path: str | Path | BinaryIO) -> BinaryIO:
+def opened(path: str | Path | BinaryIO) -> BinaryIO:
+    """The file of a path; one that is open already as it is.
+
+    Raises
+    ------
+    ResourceError
+        When it cannot be opened.
+    """
     if not isinstance(path, str | Path):
         return path
     try:

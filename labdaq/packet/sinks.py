@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from labdaq.errors import WaitTimeoutError
 from labdaq.packet.describing import Description
-from labdaq.ring import Ring, RingWriter, WriteSequence, WriteSpan
+from labdaq.ring import Ring, RingWriter, WriteSequence
 
 __all__ = ["Block", "BlockSink", "Gulp", "RingSink", "Sink"]
 
 _SLICE_S = 0.1
-_GULPS_IN_RING = 4
 
 
 @dataclass
@@ -25,7 +24,7 @@ class Gulp:
     data: NDArray[np.uint8]
     """All bytes of the frames."""
     present: NDArray[np.uint8]
-    """(frame, source): 1 where a packet came."""
+    """(frame, source): 1 where a packet came; what is in it before does not matter."""
     commit: Callable[[int], None]
     """Hand out the first frames; none with 0."""
 
@@ -52,13 +51,15 @@ class RingSink:
     Parameters
     ----------
     ring
-        It is given as much room as four gulps need, of the frames that really come.
+        It is given the room that gulps need of the frames that really come.
     is_live
         A live source cannot wait for readers: without room, :meth:`reserve` returns None at once.
+    gulps
+        For how many there is room, those that are open included: how long readers may be busy.
     """
 
-    def __init__(self, ring: Ring, *, is_live: bool) -> None:
-        self._ring = ring
+    def __init__(self, ring: Ring, *, is_live: bool, gulps: int = 4) -> None:
+        self._ring, self._room = ring, gulps
         self._is_live = is_live
         self._writer: RingWriter | None = ring.begin_writing()
         self._sequence: WriteSequence | None = None
@@ -70,7 +71,7 @@ class RingSink:
         self.end()
         tensor, nsrc = sequence.layout.tensor, sequence.setup.nsrc
         span = frames * tensor.frame_nbytes
-        self._ring.resize(span, max(_GULPS_IN_RING, gulps + 2) * span)
+        self._ring.resize(span, max(self._room, gulps + 2) * span)
         if self._writer is None:
             self._writer = self._ring.begin_writing()
         self._sequence = self._writer.begin_sequence(
@@ -89,12 +90,7 @@ class RingSink:
                 if self._is_live or self.is_stopped():
                     return None
                 continue
-            return self._gulp(span)
-
-    def _gulp(self, span: WriteSpan) -> Gulp:
-        present = span.planes["present"]
-        present[...] = 0
-        return Gulp(span.data_view(np.uint8), present, span.commit)
+            return Gulp(span.data_view(np.uint8), span.planes["present"], span.commit)
 
     def end(self) -> None:
         """End the sequence."""
@@ -144,7 +140,7 @@ class BlockSink:
         if sequence is None:
             return None
         data = np.empty(self._frames * sequence.layout.tensor.frame_nbytes, np.uint8)
-        present = np.zeros((self._frames, sequence.setup.nsrc), np.uint8)
+        present = np.empty((self._frames, sequence.setup.nsrc), np.uint8)
         return Gulp(data, present, lambda frames: self._keep(sequence, data, present, frames))
 
     def _keep(self, sequence: Description, data: NDArray[np.uint8], present: NDArray[np.uint8], frames: int) -> None:

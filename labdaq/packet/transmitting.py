@@ -2,62 +2,103 @@
 
 import errno
 import time
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labdaq.errors import LayoutError, ResourceError
-from labdaq.packet import messages as m
+from labdaq.errors import ResourceError
 from labdaq.packet.format import PacketFormat
+from labdaq.packet.pace import Pace
+from labdaq.packet.sending import CAN_SEND_MANY, Outbox, most_per_message
 from labdaq.packet.udp_socket import UDPSocket
 from labdaq.packet.writing import PacketWriter
 
-__all__ = ["Pace", "UDPTransmit"]
+__all__ = ["PacketSender", "UDPTransmit"]
 
-_BURST = 8
-_AHEAD_S = 0.001
 _TRY_AGAIN = {errno.EAGAIN, errno.ENOBUFS, errno.ECONNREFUSED, errno.EINTR}
+_NO_SEGMENTS = {errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.EOPNOTSUPP}
 _PATIENCE_S = 1.0
 
 
-class Pace:
-    """When packets may go, so that they keep to a rate: never more than 8 packets or 1 ms ahead of it.
-
-    Time that was not used is not made up for.
+class PacketSender:
+    """Sends packets through a socket: as many as there are, at a rate.
 
     Parameters
     ----------
-    rate
-        Packets per second; 0 for no limit.
-
-    Examples
-    --------
-    >>> pace = Pace(1_000_000)
-    >>> pace.allowed(now=5.0), pace.allowed(now=5.0), pace.allowed(now=5.000004)
-    (8, 0, 4)
+    udp_socket
+        Connected. It stays open.
+    portable
+        Packet by packet, as systems other than Linux do.
+    offload
+        Let the system take many packets of one length apart (GSO), where it does.
     """
 
-    def __init__(self, rate: float = 0.0) -> None:
-        if not rate >= 0:
-            raise LayoutError(f"rate {rate!r}: packets per second, or 0 for no limit")
-        self.rate = rate
-        self._due = -np.inf  # when the next packet should go
+    def __init__(self, udp_socket: UDPSocket, *, portable: bool = False, offload: bool = True) -> None:
+        udp_socket.fileno()
+        self._socket = udp_socket
+        self.pace = Pace()
+        self._is_batched = CAN_SEND_MANY and not portable
+        self._may_offload = offload and self._is_batched
 
-    def allowed(self, now: float, most: int = 1 << 30) -> int:
-        """How many packets may go at a time in seconds; they count as gone."""
-        if not self.rate:
-            return most
-        ahead = max(1.0, min(_BURST, _AHEAD_S * self.rate)) / self.rate
-        self._due = max(self._due, now - 1e-9)
-        count = min(most, int((now + ahead - self._due) * self.rate + 1e-3))
-        self._due += count / self.rate
-        return count
+    def send(self, headers: NDArray[np.uint8], payloads: NDArray[np.uint8], before: int = 0) -> None:
+        """Send packets, of each a row of its header and one of its payload.
 
-    def wait_s(self, now: float) -> float:
-        """Seconds until the next one may go."""
-        ahead = max(1.0, min(_BURST, _AHEAD_S * self.rate)) / self.rate
-        return float(max(0.0, self._due + 1 / self.rate - ahead - now))
+        Raises
+        ------
+        ResourceError
+            When the system refuses for a second; says after how many packets, and ``before``.
+        """
+        self._socket.socket.setblocking(True)
+        outbox = self._outbox(headers, payloads)
+        sent, count = 0, len(headers)
+        self.pace.begin(time.monotonic())
+        while sent < count:
+            allowed = self.pace.allowed(time.monotonic(), count - sent)
+            if allowed == 0:
+                time.sleep(self.pace.wait_s(time.monotonic()))
+                continue
+            end = sent + allowed
+            while sent < end:
+                went = self._try(headers, payloads, outbox, sent, end, before)
+                if went == 0:
+                    outbox = self._outbox(headers, payloads)
+                sent += went
+
+    def _outbox(self, headers: NDArray[np.uint8], payloads: NDArray[np.uint8]) -> Outbox | None:
+        if not self._is_batched:
+            return None
+        size = headers.shape[1] + payloads.shape[1]
+        many = most_per_message(size) if self._may_offload and not self.pace.rate else 1
+        return Outbox.of_rows(headers, payloads, many)
+
+    def _try(
+        self, headers: NDArray[np.uint8], payloads: NDArray[np.uint8], outbox: Outbox | None,
+        begin: int, end: int, before: int,
+    ) -> int:  # fmt: skip
+        """Some of the packets; how many. 0 when they have to go one by one from now on."""
+        give_up = time.monotonic() + _PATIENCE_S
+        while True:
+            if outbox is not None:
+                went = outbox.send(self._socket.fileno(), begin, end)
+            else:
+                went = self._send_one(headers[begin], payloads[begin])
+            if went > 0:
+                return went
+            if (
+                outbox is not None and outbox.per_message > 1 and -went in _NO_SEGMENTS
+            ):  # packets larger than the network takes, or an old card
+                self._may_offload = False
+                return 0
+            if -went not in _TRY_AGAIN or time.monotonic() > give_up:
+                error = OSError(-went, errno.errorcode.get(-went, "unknown error"))
+                raise ResourceError.of(error, f"sending packets (after {before + begin} of them)") from error
+
+    def _send_one(self, header: NDArray[np.uint8], payload: NDArray[np.uint8]) -> int:
+        try:
+            self._socket.socket.send(header.tobytes() + payload.tobytes())
+        except OSError as error:
+            return -(error.errno or errno.EIO)
+        return 1
 
 
 class UDPTransmit(PacketWriter):
@@ -69,8 +110,8 @@ class UDPTransmit(PacketWriter):
         As for :class:`PacketWriter`.
     udp_socket
         Connected. It stays open.
-    portable
-        Send packet by packet, as systems other than Linux do.
+    portable, offload
+        As for :class:`PacketSender`.
     """
 
     def __init__(
@@ -80,49 +121,14 @@ class UDPTransmit(PacketWriter):
         core: int | None = None,
         *,
         portable: bool = False,
+        offload: bool = True,
     ) -> None:
         super().__init__(packet_format, core)
-        udp_socket.fileno()
-        self._socket = udp_socket
-        self._pace = Pace()
-        self._is_batched = m.CAN_BATCH and not portable
+        self._sender = PacketSender(udp_socket, portable=portable, offload=offload)
 
     def set_rate_limit(self, rate: float) -> None:
         """Packets per second at most; 0 for no limit."""
-        self._pace = Pace(rate)
+        self._sender.pace = Pace(rate)
 
-    def _put(self, packets: NDArray[np.uint8], before: int) -> None:
-        self._socket.socket.setblocking(True)
-        messages = m.Messages(packets) if self._is_batched else None
-        sent, count = 0, len(packets)
-        while sent < count:
-            allowed = self._pace.allowed(time.monotonic(), count - sent)
-            if allowed == 0:
-                time.sleep(self._pace.wait_s(time.monotonic()))
-                continue
-            end = sent + allowed
-            while sent < end:
-                sent += self._send(packets, messages, sent, end, before)
-
-    def _send(self, packets: NDArray[np.uint8], messages: Any, begin: int, end: int, before: int) -> int:
-        """Some of the packets; how many."""
-        give_up = time.monotonic() + _PATIENCE_S
-        while True:
-            went = (
-                m.send_messages(self._socket.fileno(), messages.address, begin, end)
-                if messages is not None
-                else _send_one(self._socket, packets[begin])
-            )
-            if went > 0:
-                return went
-            if -went not in _TRY_AGAIN or time.monotonic() > give_up:
-                error = OSError(-went, errno.errorcode.get(-went, "unknown error"))
-                raise ResourceError.of(error, f"sending packets (after {before + begin} of them)") from error
-
-
-def _send_one(udp_socket: UDPSocket, packet: NDArray[np.uint8]) -> int:
-    try:
-        udp_socket.socket.send(packet.data)
-    except OSError as error:
-        return -(error.errno or errno.EIO)
-    return 1
+    def _put(self, headers: NDArray[np.uint8], payloads: NDArray[np.uint8], before: int) -> None:
+        self._sender.send(headers, payloads, before)

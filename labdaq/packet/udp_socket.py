@@ -7,11 +7,13 @@ import sys
 
 from labdaq.errors import BusyError, ClosedError, LayoutError, ResourceError
 from labdaq.packet.address import Address
+from labdaq.packet.sniffing import open_sniffer
 
 __all__ = ["UDPSocket"]
 
 _WANTED_BUFFER = 64 << 20
 _FORCE_RECEIVE, _FORCE_SEND, _MEMINFO = 33, 32, 55  # Linux, asm-generic/socket.h
+_SOL_UDP, _GRO = 17, 104  # Linux, linux/udp.h
 
 
 class UDPSocket:
@@ -30,8 +32,13 @@ class UDPSocket:
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
         self._timeout: float | None = None
+        self._wanted = _WANTED_BUFFER
         self.receive_buffer = 0
         """Bytes that the system granted to hold what was not fetched yet."""
+        self.is_merging = False
+        """Whether the system hands out packets of one length together (GRO)."""
+        self.is_sniffing = False
+        """Whether it sees packets to any host, with their headers."""
 
     @property
     def socket(self) -> socket.socket:
@@ -46,7 +53,7 @@ class UDPSocket:
             raise ClosedError("this socket is not open: bind() it to receive, connect() it to send")
         return self._socket
 
-    def bind(self, address: Address, *, share: bool = False, buffer: int = _WANTED_BUFFER) -> None:
+    def bind(self, address: Address, *, share: bool = False, buffer: int = _WANTED_BUFFER, merge: bool = False) -> None:
         """Receive what is sent to an address; for that of a multicast group, join it.
 
         Parameters
@@ -57,6 +64,10 @@ class UDPSocket:
             Allow others to receive on this port, too.
         buffer
             Bytes to ask for; :attr:`receive_buffer` says what was granted.
+        merge
+            Have packets of one length handed out together (GRO), which costs a fraction where sender or network
+            card merge them. What the system drops is then known as a lower bound only. Linux;
+            :attr:`is_merging` says whether the system does.
 
         Raises
         ------
@@ -82,7 +93,39 @@ class UDPSocket:
                     f"port {address} is in use: choose another, close the other socket, or bind(…, share=True)"
                 ) from error
             raise ResourceError.of(error, f"binding to {address}") from error
-        self.receive_buffer = _grow(new, socket.SO_RCVBUF, _FORCE_RECEIVE, buffer)
+        self._ask_for(buffer)
+        self.merge(merge)
+
+    def _ask_for(self, buffer: int) -> None:
+        self._wanted = buffer
+        self.receive_buffer = _grow(self.socket, socket.SO_RCVBUF, _FORCE_RECEIVE, buffer)
+
+    def merge(self, on: bool) -> None:
+        """Have packets handed out together, or no longer; :attr:`is_merging` says whether they are."""
+        if on != self.is_merging:
+            self.is_merging = _merge(self.socket, on) and on
+
+    def sniff(self, address: Address, *, interface: str = "", buffer: int = _WANTED_BUFFER) -> None:
+        """See packets to an address whoever they are for, without taking them from anybody: a raw socket.
+
+        Parameters
+        ----------
+        address
+            IPv4; with ``0.0.0.0``, packets to any host on this port.
+        interface
+            Such as ``eth0``, which then takes in packets that are not for this machine; by default all.
+        buffer
+            As for :meth:`bind`.
+
+        Raises
+        ------
+        ResourceError
+            When the system has no such sockets, or does not permit them: they need CAP_NET_RAW.
+        """
+        self.close()
+        self._socket = open_sniffer(address, interface)
+        self.is_sniffing = True
+        self._ask_for(buffer)
 
     def connect(self, address: Address, *, buffer: int = 4 << 20) -> None:
         """Send to an address, multicast groups included.
@@ -121,11 +164,11 @@ class UDPSocket:
     @property
     def advice(self) -> str:
         """What to do when the system granted less buffer than was asked for; empty when it did not."""
-        if self.receive_buffer >= _WANTED_BUFFER or self._socket is None:
+        if self.receive_buffer >= self._wanted or self._socket is None:
             return ""
         return (
-            f"the receive buffer is {self.receive_buffer / 2**20:.1f} of {_WANTED_BUFFER >> 20} MiB: "
-            f"sudo sysctl -w net.core.rmem_max={_WANTED_BUFFER}"
+            f"the receive buffer is {self.receive_buffer / 2**20:.1f} of the {self._wanted / 2**20:.1f} MiB asked for: "
+            f"sudo sysctl -w net.core.rmem_max={self._wanted}"
         )
 
     @property
@@ -148,6 +191,7 @@ class UDPSocket:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+        self.is_merging = self.is_sniffing = False
 
     def __enter__(self) -> "UDPSocket":
         return self
@@ -158,6 +202,17 @@ class UDPSocket:
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError):
             self.close()
+
+
+def _merge(opened: socket.socket, on: bool) -> bool:
+    """Ask for it; whether the system can."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        opened.setsockopt(_SOL_UDP, _GRO, int(on))
+    except OSError:
+        return False
+    return True
 
 
 def _grow(opened: socket.socket, option: int, force: int, wanted: int) -> int:
@@ -173,9 +228,10 @@ def _grow(opened: socket.socket, option: int, force: int, wanted: int) -> int:
 
 
 def _join(opened: socket.socket, address: Address) -> None:
-    group = socket.inet_pton(address.family, address.address)
+    group = socket.inet_pton(address.family, address.address.split("%")[0])
     if address.family == socket.AF_INET6:
-        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group + struct.pack("I", 0))
+        interface = struct.pack("I", address.sockaddr[3])
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group + interface)
     else:
         everywhere = struct.pack("4sI", group, 0)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, everywhere)

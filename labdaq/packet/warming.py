@@ -9,8 +9,8 @@ from labdaq.packet.address import Address
 from labdaq.packet.batch import Batch
 from labdaq.packet.capture import PacketCapture
 from labdaq.packet.formats import find_format
-from labdaq.packet.messages import CAN_BATCH
 from labdaq.packet.reading import read
+from labdaq.packet.receiving import CAN_BATCH
 from labdaq.packet.sinks import BlockSink
 from labdaq.packet.transmitting import UDPTransmit
 from labdaq.packet.transports import Packets
@@ -35,7 +35,7 @@ def warm() -> int:
     list(read(io.BytesIO(_simple(1)), find_format("simple"), nsrc=1))
     if CAN_BATCH:
         _warm_network()
-    return 7
+    return 8
 
 
 def _warm_network() -> None:

@@ -26,7 +26,7 @@ OPEN = 3  # gulps that are open at a time
 HEAD = 4  # slot of the oldest
 ACTIVE = 5  # 1 while there is a sequence
 REACH = 6  # frames: what is farther ahead of the open gulps is a new sequence
-BACK = 7  # frames: what is farther behind them is a new sequence
+WINDOW = 7  # frames of all open gulps; what is farther behind them than that is a new sequence
 
 # ---- words: the frame, in the order of FrameLayout.words
 FRAME_NBYTES = 8
@@ -63,4 +63,11 @@ CURRENT = 32  # the sequence: its first number, payload and setup
 PACKET = 44  # the packet being looked at
 STASH = 56  # the packet that waits
 OLD = 68  # the sequence before
-WORDS = 80
+
+# ---- words: addresses of other memory, and the largest packet
+SLOTS = 80  # (open, 3): data (0: no room in the ring), ``present``, frames that were cleared, of each open gulp
+COUNTS = 81  # (nsrc + 1, REASONS); the last row is for packets of no known source
+BY_SOURCE = 82  # (nsrc, 1 + values): whether anything is known of a source, then its values
+STASHED = 83  # the packet that waits
+LARGEST = 84
+WORDS = 88

@@ -144,20 +144,18 @@ class PacketWriter(ABC):
         return int(payload.shape[0] * payload.shape[1])
 
     def _write(self, headers: NDArray[Any], payload: NDArray[np.uint8]) -> None:
-        """Part after part, so that no second copy of all data is made."""
+        """Part after part, so that what is made of one stays in the cache of a core."""
         rows, nsrc, nbytes = payload.shape
         size = self.format.header.itemsize + nbytes
         step = max(1, _CHUNK // (nsrc * size))
         for begin in range(0, rows, step):
             part = slice(begin, begin + step)
-            packets = np.empty((headers[part].size, size), np.uint8)
-            packets[:, : -nbytes or None] = headers[part].reshape(-1).view(np.uint8).reshape(packets.shape[0], -1)
-            packets[:, -nbytes:] = payload[part].reshape(packets.shape[0], nbytes)
-            self._put(packets, begin * nsrc)
+            raw = headers[part].reshape(-1).view(np.uint8).reshape(-1, self.format.header.itemsize)
+            self._put(raw, payload[part].reshape(-1, nbytes), begin * nsrc)
 
     @abstractmethod
-    def _put(self, packets: NDArray[np.uint8], before: int) -> None:
-        """Let packets go, one a row; ``before`` were written already."""
+    def _put(self, headers: NDArray[np.uint8], payloads: NDArray[np.uint8], before: int) -> None:
+        """Let packets go, of each a row of both; ``before`` were written already."""
 
     def reset_counter(self) -> None:
         """Count frames from 0 again."""
@@ -242,7 +240,8 @@ class DiskWriter(PacketWriter):
         super().__init__(packet_format, core)
         self._file = file
 
-    def _put(self, packets: NDArray[np.uint8], before: int) -> None:
+    def _put(self, headers: NDArray[np.uint8], payloads: NDArray[np.uint8], before: int) -> None:
+        packets = np.concatenate([headers, payloads], axis=1)
         rest = memoryview(packets.reshape(-1).data)
         written = 0
         while written < packets.size:

@@ -26,7 +26,7 @@ from labdaq.packet import (
     UDPTransmit,
     warm,
 )
-from labdaq.packet.transmitting import Pace
+from labdaq.packet.pace import Pace
 from tests.packet.recipes import BY_NAME, packets_of
 from tests.packet.toy import TOY, stream, toy
 
@@ -290,7 +290,7 @@ class TestSockets:
 
 
 def test_everything_can_be_compiled_beforehand():
-    assert warm() == 7
+    assert warm() == 8
 
 
 class TestPace:
@@ -307,5 +307,6 @@ class TestPace:
     def test_idle_time_is_not_made_up_for(self):
         pace = Pace(1000)
         assert pace.allowed(0.0) == 1
+        pace.begin(10.0)
         assert pace.allowed(10.0) == 1
         assert np.isclose(pace.wait_s(10.0), 0.001)

@@ -1,6 +1,7 @@
 """Noise, half packets and absurd headers: counted and refused, in bounded memory."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +47,20 @@ def test_every_format_stands_them(recipe):
     assert ledger.closes
     assert ledger.handed_over == len(packets)
     assert sum(ledger.invalid.values()) > PER_FORMAT // 5
+
+
+CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.pcap"))
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_what_was_kept(path):
+    """Headers whose fields are each 0, 0x80… and 0xff…, and half packets: for their own format, and for the others."""
+    for recipe in RECIPES:
+        reading = read(path, recipe.name.split("_")[0], ntime_gulp=2, **recipe.reading())
+        for block in reading:
+            assert block.data.nbytes < 1 << 27
+        assert reading.ledger.closes
+    assert len(CORPUS) == len(RECIPES)
 
 
 @pytest.mark.parametrize("name", ["tbn", "vdif", "chips", "tbx", "snap2", "drx"])

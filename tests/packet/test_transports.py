@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import labdaq
+from labdaq.errors import ResourceError
 from labdaq.packet import (
     Address,
     Batch,
@@ -17,6 +18,7 @@ from labdaq.packet import (
     PacketCapture,
     Packets,
     UDPCapture,
+    UDPSniffer,
     UDPSocket,
     UDPTransmit,
     read,
@@ -78,11 +80,11 @@ def from_recording(recipe, packets):
     return list(reading), reading.ledger
 
 
-def from_network(recipe, packets, *, portable=False):
+def from_network(recipe, packets, *, portable=False, merge=False):
     with contextlib.ExitStack() as stack:
         receiver, sender = stack.enter_context(UDPSocket()), stack.enter_context(UDPSocket())
         ring = stack.enter_context(labdaq.Ring())
-        receiver.bind(Address("127.0.0.1", 0))
+        receiver.bind(Address("127.0.0.1", 0), merge=merge)
         receiver.timeout = 0.05
         sender.connect(receiver.address)
         group = ring.read()
@@ -96,6 +98,7 @@ def from_network(recipe, packets, *, portable=False):
                 pass
         ledger = capture.ledger()
         assert ledger.kernel_drops in (0, None)
+        assert ledger.drops_are_at_least == (receiver.is_merging and not portable)
         return [block for sequence in group for block in _blocks(sequence)], ledger
 
 
@@ -111,7 +114,35 @@ def from_portable_loop(recipe, packets):
     return from_network(recipe, packets, portable=True)
 
 
-@pytest.mark.parametrize("transport", [from_memory, from_file, from_recording, from_network, from_portable_loop])
+def from_merging_socket(recipe, packets):
+    return from_network(recipe, packets, merge=True)
+
+
+def from_sniffer(recipe, packets):
+    """Somebody else receives the packets; they are seen as they pass by."""
+    with UDPSocket() as other, UDPSocket() as sniffer, UDPSocket() as sender, labdaq.Ring() as ring:
+        other.bind(Address("127.0.0.1", 0))
+        try:
+            sniffer.sniff(other.address, interface="lo")
+        except ResourceError as error:
+            pytest.skip(f"not permitted here: {error}")
+        sniffer.timeout = 0.05
+        sender.connect(other.address)
+        group = ring.read()
+        with UDPSniffer(recipe.name, sniffer, ring, ntime_gulp=GULP, **recipe.reading()) as capture:
+            for packet in packets:
+                sender.socket.send(packet)
+            while capture.recv() not in (1, 4):
+                pass
+        return [block for sequence in group for block in _blocks(sequence)], capture.ledger()
+
+
+TRANSPORTS = [
+    from_memory, from_file, from_recording, from_network, from_portable_loop, from_merging_socket, from_sniffer,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_the_same_packets_give_the_same_frames(recipe, transport):
     data = recipe.data(5)

@@ -55,6 +55,12 @@ def clock(setup: Setup) -> tuple[int, int]:
     return setup.tag, setup.navg * _TICKS
 
 
+def survey(headers: Any) -> tuple[int, int]:
+    """All pairs of as many stands as there are."""
+    stands = int(headers["stand1"].max())
+    return stands * (stands + 1) // 2 * max(1, int(headers["nserver"].max())), 1
+
+
 def fill(header: Any, out: Any) -> None:
     """Pairs of stands from the source; `tuning` may hold ``nchan_decim << 16 | nserver << 8 | server``."""
     info = out.info
@@ -80,8 +86,10 @@ COR = PacketFormat(
     setup=("chan0", "navg", "nserver"),
     layout=layout,
     clock=clock,
+    ticks_per_second=FS,
     describe=lambda setup: {"nchan": setup.nbytes // 32},
     fill=fill,
+    survey=survey,
     unit=32,
     source=f"{DP_FORMATS}; Bifrost, src/formats/cor.hpp",
 )

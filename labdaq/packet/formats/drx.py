@@ -80,6 +80,7 @@ def _format(name: str, dtype: str, nbytes: int, reserved: int) -> PacketFormat:
         by_source=("tunings",),
         layout=_layout(dtype),
         clock=clock,
+        ticks_per_second=FS,
         describe=describe,
         fill=_fill(reserved),
         source=DP_FORMATS,

@@ -48,6 +48,12 @@ def clock(setup: Setup) -> tuple[int, int]:
     return setup.tag, setup.navg
 
 
+def survey(headers: Any) -> tuple[int, int]:
+    """The servers of all beams."""
+    first, last = int(headers["beam"].min()), int(headers["beam"].max())
+    return (last - first + 1) * max(1, int(headers["nserver"].max())), first
+
+
 @functools.cache
 def pbeam(nbeam: int = 1) -> PacketFormat:
     """The format for writing so many beams; readers take any."""
@@ -72,6 +78,7 @@ def pbeam(nbeam: int = 1) -> PacketFormat:
         clock=clock,
         describe=lambda setup: {"nbeam": setup.nbeam},
         fill=fill,
+        survey=survey,
         unit=16,
         count="nchan",
         source="Bifrost, src/formats/pbeam.hpp",

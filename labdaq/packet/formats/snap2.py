@@ -57,6 +57,12 @@ def layout(setup: Setup) -> FrameLayout:
     )
 
 
+def survey(headers: Any) -> tuple[int, int]:
+    """Blocks of polarisations by blocks of channels, as one packet says."""
+    h = headers[0]
+    return int(h["npol_tot"]) // max(1, int(h["npol"])) * (int(h["nchan_tot"]) // max(1, int(h["nchan"]))), 0
+
+
 def fill(header: Any, out: Any) -> None:
     """`npol` of a packet says how sources are divided into blocks of polarisations and of channels."""
     info = out.info
@@ -83,6 +89,7 @@ SNAP2 = PacketFormat(
     layout=layout,
     describe=lambda setup: {"chan0": min(setup.first_chans)},
     fill=fill,
+    survey=survey,
     count="nchan",
     source="Bifrost, src/formats/snap2.hpp; OVRO-LWA F-engine",
 )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labdaq.packet.format import Capturing, PacketFormat, Setup
-from labdaq.packet.formats.lwa import DP_FORMATS, SYNC, commonest_step
+from labdaq.packet.formats.lwa import DP_FORMATS, FS, SYNC, commonest_step
 from labdaq.packet.layout import FrameLayout
 
 __all__ = ["TBF", "TBX"]
@@ -76,6 +76,18 @@ def learn(headers: NDArray[Any], sources: NDArray[Any]) -> int:
     return commonest_step(headers["tag"], sources)
 
 
+def survey_tbf(headers: NDArray[Any]) -> tuple[int, int]:
+    """Groups of channels from the lowest to the highest."""
+    first, last = int(headers["first_chan"].min()), int(headers["first_chan"].max())
+    return (last - first) // _TBF_CHANNELS + 1, first
+
+
+def survey_tbx(headers: NDArray[Any]) -> tuple[int, int]:
+    """Groups of channels from the lowest to the highest."""
+    first, last = int(headers["first_chan"].min()), int(headers["first_chan"].max())
+    return (last - first) // max(1, int(headers["nchan"][0])) + 1, first
+
+
 def _layout(setup: Setup) -> FrameLayout:
     """(source, channel, stand, polarisation)."""
     nchan = setup.nbytes // 2 // setup.nstand
@@ -122,8 +134,10 @@ TBF = PacketFormat(
     setup=("nstand",),
     layout=_layout,
     clock=clock_tbf,
+    ticks_per_second=FS,
     describe=describe,
     fill=fill_tbf,
+    survey=survey_tbf,
     learn=learn,
     source=f"{DP_FORMATS}; Bifrost, src/formats/tbf.hpp",
 )
@@ -136,8 +150,10 @@ TBX = PacketFormat(
     setup=("nstand", "nchan"),
     layout=_layout,
     clock=clock_tbx,
+    ticks_per_second=FS,
     describe=describe,
     fill=fill_tbx,
+    survey=survey_tbx,
     learn=learn,
     count="nchan",
     source="LWA NDP; lsl.reader.tbx",

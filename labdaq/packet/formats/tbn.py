@@ -73,6 +73,7 @@ TBN = PacketFormat(
     setup=("tuning",),
     layout=layout,
     clock=clock,
+    ticks_per_second=FS,
     describe=describe,
     fill=fill,
     learn=learn,
