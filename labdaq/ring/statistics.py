@@ -171,13 +171,23 @@ def _group_statistics(control: Control, group: int, newest: int) -> GroupStatist
     )
 
 
-class _Rates:
-    """Frames per second between two looks at the same ring."""
+class _Looks:
+    """What was seen when this process looked at a ring the last time."""
 
     def __init__(self) -> None:
         self._last: dict[int, tuple[float, int, int]] = {}
 
-    def since_last(self, control: Control, written: int, read: int) -> tuple[float, float]:
+    def written(self, control: Control, frontier: int) -> int:
+        """Frames that were written, never fewer than the last time.
+
+        Voided frames are counted at once, and the frontier moves when all before them are finished: in between, what
+        is left of it is too small.
+        """
+        before = self._last.get(control[w.CREATED_NS], (0.0, 0, 0))[1]
+        return max(frontier - control[w.FIRST_FRAME] - control[w.VOIDED], before)
+
+    def rates(self, control: Control, written: int, read: int) -> tuple[float, float]:
+        """Frames per second since the last time, written and read."""
         now = time.monotonic()
         age_s = (time.time_ns() - control[w.CREATED_NS]) / 1e9
         then, wrote, had_read = self._last.get(control[w.CREATED_NS], (now - max(age_s, 1e-9), 0, 0))
@@ -186,7 +196,7 @@ class _Rates:
         return (written - wrote) / elapsed_s, (read - had_read) / elapsed_s
 
 
-_RATES = _Rates()
+_LOOKS = _Looks()
 
 
 def ring_statistics(control: Control, name: str, space: str, frame_nbytes: int) -> RingStatistics:
@@ -201,14 +211,13 @@ def ring_statistics(control: Control, name: str, space: str, frame_nbytes: int) 
         kind: tuple(participant_statistics(control, place, newest) for place in found) for kind, found in taken.items()
     }
     watching = (*kinds["readers"], *kinds["observers"])
-    # voided frames are counted at once, the frontier moves when all before them are finished
-    written = max(frontier - control[w.FIRST_FRAME] - control[w.VOIDED], 0)
+    written = _LOOKS.written(control, frontier)
     read = sum(group.frames for group in of_groups)
     needed = min([frontier, *(newest - group.lag for group in of_groups)])
     capacity = max(control[w.CAPACITY], 1)
     kept = newest - needed if of_groups else min(newest - control[w.FIRST_FRAME], capacity)
     oldest = oldest_claim(control, control.writers)
-    written_per_s, read_per_s = _RATES.since_last(control, written, read)
+    written_per_s, read_per_s = _LOOKS.rates(control, written, read)
     return RingStatistics(
         name=name,
         space=space,

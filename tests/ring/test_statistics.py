@@ -185,3 +185,16 @@ def test_what_a_crash_left_is_found_and_cleaned():
         assert not any(name.startswith(token) for name in leftovers())
         with alive.writer() as writer:
             writer.put(1)
+
+
+def test_frames_written_never_go_back_while_one_is_taken_back_behind_an_open_claim():
+    with labdaq.Ring(dtype="i8", capacity=16) as ring, ring.writer() as one, ring.writer() as other:
+        for number in range(3):
+            one.put(number)
+        assert ring.statistics().frames_written == 3
+        with one.reserve() as event:
+            event.data[...] = 3
+            other.reserve(4).void()
+            assert ring.statistics().frames_written == 3
+        after = ring.statistics()
+        assert (after.frames_written, after.voided) == (4, 4)
