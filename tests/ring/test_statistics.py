@@ -101,9 +101,10 @@ def test_rates_of_a_new_ring_are_its_own():
 
 def test_a_claim_that_is_held_for_long_is_named_and_warned_about(ring, caplog):
     caplog.set_level(logging.WARNING, "labdaq.ring")
-    with ring.writer(label="sleeper") as writer, ring.reader() as reader:
+    with ring.writer(label="sleeper") as writer, ring.writer() as other, ring.reader() as reader:
         event = writer.reserve()
         assert ring.statistics().oldest_claim_age_s < 1
+        other.put([1, 1])  # has to wait behind it, which alone is worth a warning
         with pytest.raises(labdaq.errors.WaitTimeoutError):
             reader.read(timeout=1.2)
         found = ring.statistics()
