@@ -74,7 +74,10 @@ class UDPCapture(PacketCapture):
         ring_gulps: int = 4,
         **options: Any,
     ) -> None:
+        from labdaq.packet.warming import warm_once  # which captures, too
+
         product(nsrc)
+        warm_once()
         packets = UDPPackets([udp_socket] if isinstance(udp_socket, UDPSocket) else udp_socket, max_size)
         sink = RingSink(ring, is_live=True, gulps=ring_gulps)
         try:

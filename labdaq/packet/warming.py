@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import threading
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from labdaq.packet.udp_socket import UDPSocket
 from labdaq.packet.writing import HeaderInfo
 from labdaq.ring import Ring
 
-__all__ = ["warm"]
+__all__ = ["warm", "warm_once"]
 
+_begun = threading.Event()
 _CI16 = np.dtype([("re", "<i2"), ("im", "<i2")])
 
 
@@ -36,6 +38,13 @@ def warm() -> int:
     if CAN_BATCH:
         _warm_network()
     return 8
+
+
+def warm_once() -> None:
+    """The same, in this process for the first time: a capture is ready when it is made, and not some packets later."""
+    if not _begun.is_set():
+        _begun.set()  # what is warmed up is a capture, too
+        warm()
 
 
 def _warm_network() -> None:
