@@ -4,7 +4,9 @@ Loops that hand records from one place to another need not know what is in them:
 compiled once for all, and cached. Only the function that looks into a record is compiled for its type.
 """
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +19,10 @@ from numba.extending import intrinsic
 from labdaq.errors import LayoutError
 
 __all__ = ["Caller", "caller_of"]
+
+_NOISE = ("Failed in nopython", "During: ", "This error", "- ")
+_PLACE = re.compile(r'File "([^"]+)", line (\d+):\n(.*?)\n\s*\^', re.DOTALL)
+_INNER = re.compile(r"(numba/.*|labdaq/native/records\.py)$")
 
 Caller = types.FunctionType(types.int64(types.int64, types.int64))
 """The type of a function of two addresses, called through a pointer."""
@@ -105,7 +111,14 @@ def caller_of(
 
 
 def _brief(error: Exception) -> str:
-    """What a compiler said, without what it was doing meanwhile."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith(("Failed in nopython", "During: ", "This error", "- "))]
-    return "; ".join(kept[:6])
+    """What a compiler said, and of which line, without what it was doing meanwhile."""
+    text = str(error)
+    lines = (line.strip() for line in text.splitlines())
+    reason = next((line for line in lines if line and not line.startswith(_NOISE)), text)
+    if "Cannot modify readonly" in text:
+        reason = "its input is read-only: write into out, or into a copy"
+    places = [found for found in _PLACE.finditer(text) if not _INNER.search(found[1])]
+    if not places:
+        return reason
+    file, line, code = places[0].groups()
+    return f"{reason} ({Path(file).name}, line {line}: {code.splitlines()[-1].strip()})"

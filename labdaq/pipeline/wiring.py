@@ -12,6 +12,7 @@ from labdaq.pipeline.shared_work.shared import SharedWork
 from labdaq.pipeline.sinks.files import as_sink
 from labdaq.pipeline.streams.sources import as_source
 from labdaq.pipeline.workers.calls import name_of
+from labdaq.pipeline.workers.compiled_parameters import check_compilable
 from labdaq.pipeline.workers.intake import source_worker
 from labdaq.ring.layout import checked_dtype
 from labdaq.roles import Parameter, parameters_of
@@ -179,6 +180,8 @@ class Wiring:
         """
         if not callable(function):
             raise LayoutError(f"{function!r:.60} is no filter: it must be a function of an event, or f(data, out)")
+        if run_in == "compiled":
+            check_compilable(function, f"filter {name or name_of(function)!r}")
         if isinstance(function, SharedWork) and run_in != "threads":
             raise LayoutError(f"run_in={run_in!r}: work that is shared with other machines is handed out by a thread")
         self._add(

@@ -61,7 +61,7 @@ def test_what_the_function_raises_comes_through_a_pointer():
     ("function", "told"),
     [
         (lambda data, out: print(open), "open"),
-        (lambda data, out: data.fill(0.0), "fill"),
+        (lambda data, out: data.fill(0.0), r"read-only.*data\.fill"),
         (lambda data, out: len(data.nothing), "nothing"),
     ],
 )

@@ -111,7 +111,7 @@ class Run(RunControls):
             self._prepare_rings()
             self.crew.hire_all()
             self.record.begin(self)
-            for member in self.crew.others:
+            for member in (*self.crew.others, *self.crew.sources):
                 member.host.start()
         except BaseException:
             self._give_up_start()
@@ -140,15 +140,13 @@ class Run(RunControls):
         self.board.close()
 
     def begin_intake(self) -> None:
-        """The sources begin, unless the run was stopped before: from now on the clock runs."""
+        """Let the sources begin, unless the run was stopped before: from now on the clock runs."""
         with self._lock:
             if self.has_begun:
                 return
             self._started_ns = time.monotonic_ns()
-            self.board.words[b.STARTED_NS] = self._started_ns
             self.board.words[b.IS_TAKING] = 1
-            for member in self.crew.sources:
-                member.host.start()
+            self.board.words[b.STARTED_NS] = self._started_ns  # for which they wait
 
     @property
     def has_started(self) -> bool:
@@ -212,11 +210,9 @@ class Run(RunControls):
     def _end_intake(self) -> None:
         if self.board.words[b.ENDED_NS]:
             return
-        if not self.has_begun:
-            self._started_ns = time.monotonic_ns()
-            for member in self.crew.sources:
-                self.messages.put((member, "ended", "done"))
         self.board.words[b.IS_TAKING] = 0
+        if not self.has_begun:
+            self.board.words[b.STARTED_NS] = self._started_ns = time.monotonic_ns()
         self.board.words[b.ENDED_NS] = time.monotonic_ns()
         for member in self.crew.sources:
             # It is the user's code, and may take its time: nobody waits for it.

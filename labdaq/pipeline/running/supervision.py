@@ -73,8 +73,10 @@ class Supervisor:
         run.board.words[b.HEARTBEAT_NS] = time.time_ns()
         self._obey()
         self._show()
-        if not run.has_begun and all(member.is_ready for member in run.crew.others):
+        if not run.has_begun and all(member.is_ready for member in run.crew.everyone):
             run.begin_intake()
+        if run.state == RunState.DRAINING:
+            self._let_beginners_go()
         if run.state in {RunState.RUNNING, RunState.PAUSED}:
             self._look_at_limits(now)
         elif self._intake_ends is None:
@@ -144,6 +146,21 @@ class Supervisor:
                 run.note_error(f"the disk of {run.folder} is nearly full")
                 run.command(Command.STOP, "the disk is nearly full")
 
+    def _let_beginners_go(self) -> None:
+        """At the end: who is still loading what he needs, and has nothing left to do, need not come any more."""
+        for member in self._run.crew.everyone:
+            if member.host.is_killable and not member.is_ready and not member.is_cut and self._is_done(member.node):
+                member.is_cut = True
+                member.host.kill()
+
+    def _is_done(self, node: Node) -> bool:
+        """Whether nothing is left of what a node reads, and nothing more will come."""
+        run = self._run
+        if any(set(node.reads) & set(one.writes) and one.name in self._waiting for one in run.nodes):
+            return False
+        groups = [group for ring in node.reads for group in run.rings[ring].statistics().groups]
+        return all(group.lag == 0 for group in groups if group.name == node.name)
+
     def _cut(self, members: list[Member]) -> None:
         """End workers that did not end by themselves; of threads, only what they hold can be taken away."""
         late = [member for member in members if not member.has_ended and member.node.name in self._waiting]
@@ -192,12 +209,14 @@ class Supervisor:
 
     def _replace(self, member: Member, code: Any) -> None:
         """Put another worker in the place of one that was killed."""
-        run = self._run
-        member.row.put(b.W_STATE, b.KILLED)
+        run, had_begun = self._run, member.is_ready
+        member.row.put(b.W_STATE, b.KILLED if had_begun or not member.is_cut else b.DONE)
         for ring in run.rings.values():
             ring.recover()  # what the dead held is delivered again
-        if member.is_cut:
+        if member.is_cut and had_begun:
             run.note_error(f"{member.plan.who} did not return; its process was ended")
+        elif member.is_cut:
+            run.record.log("info", f"{member.plan.who} had not begun yet when the run ended; its process was ended")
         if member.is_cut or run.board.words[b.IS_ABORTED]:
             return
         text = f"{member.plan.who} was killed (exit code {code})"

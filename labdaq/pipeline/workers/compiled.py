@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from labdaq.errors import ClosedError, LayoutError
-from labdaq.native import jit
 from labdaq.native.records import caller_of
 from labdaq.pipeline.workers import board as b
 from labdaq.pipeline.workers.calls import required_arguments
-from labdaq.pipeline.workers.compiled_parameters import cells_of, with_values
+from labdaq.pipeline.workers.compiled_parameters import cells_of, compiled, named_in, with_values
 from labdaq.pipeline.workers.compiled_steps import (
     ADOPTED,
     BAD_COUNT,
@@ -64,7 +63,7 @@ class CompiledWorker(Worker):
         with _COMPILING:
             if self._cells:  # each worker has values of its own: they change between two of its events
                 return caller_of(with_values(plan.work, self._cells), *kinds)
-            return _caller_of(plan.work, *kinds)
+            return _caller_of(plan.work, *kinds, named_in(plan.work))
 
     def _wires(self, reader: EventReader, writers: list[EventWriter]) -> Wires:
         plan = self.plan
@@ -122,9 +121,9 @@ class CompiledWorker(Worker):
 
 
 @lru_cache(maxsize=64)
-def _caller_of(function: Any, data: Any, out: Any) -> Any:
-    """All workers share it, and later runs too."""
-    return caller_of(function if hasattr(function, "py_func") else jit(cache=False)(function), data, out)
+def _caller_of(function: Any, data: Any, out: Any, _named: Any) -> Any:
+    """All workers share it, and later runs too, as long as what it names is the same."""
+    return caller_of(compiled(function), data, out)
 
 
 def _room(plan: WorkerPlan) -> Any:

@@ -1,14 +1,17 @@
-"""Parameters of compiled filters: each worker reads them from cells of its own."""
+"""What compiled filters name: constants, which are compiled in, and parameters, which are read from cells."""
 
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Any
+
+import numpy as np
 
 from labdaq.errors import LayoutError
 from labdaq.native import jit
 from labdaq.native.cells import Cell, with_cells
 from labdaq.roles import Parameter, parameters_of
 
-__all__ = ["Cells", "cells_of", "with_values"]
+__all__ = ["Cells", "cells_of", "check_compilable", "compiled", "named_in", "with_values"]
 
 Cells = Sequence[tuple[Parameter, Cell]]
 """Parameters, and where their values are for compiled code."""
@@ -46,4 +49,52 @@ def _names_of(function: Any) -> list[Any]:
 def with_values(function: Any, cells: Cells) -> Any:
     """The function as compiled code that reads its parameters from cells."""
     plain = getattr(function, "py_func", function)
-    return jit(cache=False)(with_cells(plain, {id(parameter): cell for parameter, cell in cells}))
+    return compiled(with_cells(plain, {id(parameter): cell for parameter, cell in cells}))
+
+
+def compiled(function: Any) -> Any:
+    """The function as compiled code; an index beyond its records is an error there, too."""
+    return function if hasattr(function, "py_func") else jit(cache=False, boundscheck=True)(function)
+
+
+def check_compilable(function: Any, who: str) -> None:
+    """Refuse what cannot be compiled whatever is in it.
+
+    Raises
+    ------
+    LayoutError
+        It is an object, a method or a partial.
+    """
+    if not isinstance(getattr(function, "py_func", function), FunctionType):
+        raise LayoutError(
+            f"{who}: {function!r:.60} cannot run compiled: a plain function f(data, out) can, and may name parameters, "
+            "constants and other compiled functions; otherwise run it in threads or processes"
+        )
+
+
+class _Same:
+    """Equal to itself only, and kept, so that no other object gets its place."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def named_in(function: Any) -> tuple[Any, ...]:
+    """What a function names, as something to compare: it is compiled in, and has to be again when it was changed."""
+    return tuple(_comparable(value) for value in _names_of(getattr(function, "py_func", function)))
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, bool | int | float | complex | str | bytes) or value is None:
+        return type(value), repr(value)
+    if isinstance(value, tuple):
+        return tuple(_comparable(one) for one in value)
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
+    return _Same(value)

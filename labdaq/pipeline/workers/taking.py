@@ -36,8 +36,10 @@ class SourceWorker(Worker):
             if passed := self.plan.options.get("passed", 0):
                 self.source = passed_over(self.source, passed, self.plan.writes[0])
             self.ready()
+            self.await_begin()
             try:
-                self.take_all()
+                if self.is_taking:  # otherwise the run was stopped before it had begun
+                    self.take_all()
             except (EndOfDataError, ClosedError):
                 if self.is_taking and not isinstance(self.source, Iterator):
                     self.report("log", f"{self.plan.who} has no more")

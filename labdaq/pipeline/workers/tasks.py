@@ -111,6 +111,8 @@ class TaskWorker(Worker):
         with ExitStack() as stack:
             context = TaskContext(self, stack)
             self.ready()
+            if not self.plan.reads:
+                self.await_begin()
             try:
                 self.plan.work(context)
             except EndOfDataError:

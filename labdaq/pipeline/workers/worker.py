@@ -27,6 +27,7 @@ AnyParticipant = TypeVar("AnyParticipant", bound=Participant)
 CLAIM_S = 2e-3
 """Work that a worker claims at once takes about so long: little is done twice when it dies."""
 MOST_AHEAD = 64
+_LOOK_S = 2e-3
 SPIN_S = 50e-6
 """Who waits looks so long before he sleeps: to be woken takes as long."""
 
@@ -94,6 +95,11 @@ class Worker(ABC):
         self.row.put(b.W_STATE, b.WORKING)
         self.report("ready", None)
 
+    def await_begin(self) -> None:
+        """Of a source that is ready: wait for the others, so that no time counts in which it could not take data."""
+        while not self.board.words[b.STARTED_NS] and not self.is_aborted:
+            time.sleep(_LOOK_S)
+
     def opened(self, stack: ExitStack, participant: AnyParticipant) -> AnyParticipant:
         """Enter a reader, writer or observer, and keep it in sight."""
         self._participants.append(participant)
@@ -101,9 +107,9 @@ class Worker(ABC):
         return cast(AnyParticipant, stack.enter_context(participant))
 
     def abandon(self) -> None:
-        """Take away what the worker holds: it does not return. Called from another thread."""
+        """Take away what the worker holds, the event at hand too: it does not return. Called from another thread."""
         for participant in self._participants:
-            participant.close()
+            participant.__exit__(InterruptedError)
 
     @property
     def is_taking(self) -> bool:

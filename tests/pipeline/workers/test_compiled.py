@@ -1,9 +1,12 @@
 """Compiled filters: their parameters, what cannot be compiled, and one loop for all kinds of records."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from labdaq import Parameter
+from labdaq.errors import LayoutError
 from labdaq.pipeline import Pipeline, RunState
 from labdaq.pipeline.workers import compiled_steps
 from tests.pipeline.making import LONG_S, Numbers, Seen, chain, values
@@ -111,3 +114,57 @@ def test_the_loop_is_the_same_for_all_records():
 def _one(data, out):
     out[0] = 1
     return 1
+
+
+LIMIT = 2.0
+
+
+def above(data, out):
+    if data[0] <= LIMIT:
+        return 0
+    out[0, :] = data + SHIFT[0]
+    return 1
+
+
+SHIFT = np.array([10.0])
+
+
+def test_what_a_filter_names_is_what_it_is_when_a_run_begins(monkeypatch):
+    with Pipeline("again", store=None) as daq:
+        seen = chain(daq, above, run_in="compiled", source=values(5))
+        daq.run()
+        assert seen.values == [13.0, 14.0]
+        seen.values.clear()
+        monkeypatch.setattr(f"{__name__}.LIMIT", 3.0)
+        SHIFT[0] = 20.0
+        daq.run()
+        assert seen.values == [24.0]
+
+
+def beyond(data, out):
+    out[int(data[0]), 0] = 1.0
+    return 1
+
+
+@pytest.mark.parametrize("run_in", ["threads", "compiled"])
+def test_an_index_beyond_the_room_is_an_error_everywhere(run_in):
+    with Pipeline("beyond", store=None) as daq:
+        chain(daq, beyond, run_in=run_in, source=values(3))
+        result = daq.run()
+    assert (result.ledger["find"].accepted, result.ledger["find"].quarantined) == (1, 2)
+    assert "IndexError" in result.errors[0]
+
+
+class Finder:
+    def __call__(self, data, out):
+        return 0
+
+    def find(self, data, out):
+        return 0
+
+
+@pytest.mark.parametrize("function", [Finder(), Finder().find, functools.partial(beyond)])
+def test_what_is_no_plain_function_is_refused_when_it_is_wired(function):
+    with Pipeline("refused", store=None) as daq:
+        with pytest.raises(LayoutError, match="plain function"):
+            chain(daq, function, run_in="compiled")
