@@ -6,6 +6,7 @@
 The same on every system, and nothing else is run in CI.
 """
 
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -37,6 +38,8 @@ def passes(name: str, command: list[str]) -> bool:
 
 
 def main(arguments: list[str]) -> int:
+    # Who starts this in the background has it ignore Ctrl-C, and so would all processes of the tests that interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     results = [passes(name, command) for name, command in CHECKS.items()]
     if "--lint" not in arguments:
         # The tests come last and write for themselves, so that pytest's closing line closes everything.

@@ -60,8 +60,10 @@ def check(sender, ledger, frames=120):
     assert ledger.missing.tolist() == [by_source[source] for source in range(NSRC)]
 
 
-def test_in_every_trial_from_memory():
-    for seed in range(60):
+@pytest.mark.promise("P1", "packets lost, twice, late, damaged and cut: a capture counts what the sender counted")
+def test_in_every_trial_from_memory(often, saw):
+    trials = often(60, 1000)
+    for seed in range(trials):
         sender, sink = faulty(seed), BlockSink()
         capture = PacketCapture(TOY, Packets(sender.packets), sink, nsrc=NSRC, ntime_gulp=GULP)
         capture_all(capture)
@@ -70,6 +72,7 @@ def test_in_every_trial_from_memory():
             (b.seq + i, s) for b in sink.blocks for i, row in enumerate(b.present) for s in range(NSRC) if not row[s]
         }
         assert missing == sender.gone
+    saw(f"{trials} trials, all counts equal")
 
 
 @pytest.mark.parametrize("merge", [False, True])

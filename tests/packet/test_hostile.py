@@ -33,10 +33,18 @@ def hostile(recipe, rng):
         yield bytes(packet)
 
 
+@pytest.mark.promise("P6", "hostile packets of this format: changed bits and bytes, cut, noise")
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_every_format_stands_them(recipe):
+def test_every_format_stands_them(recipe, often, saw):
     rng = np.random.default_rng(7)
-    packets = list(hostile(recipe, rng))
+    rounds = often(1, 10)
+    for _ in range(rounds):
+        stand(recipe, list(hostile(recipe, rng)))
+    saw(f"{rounds * PER_FORMAT} packets, all counted, no foreign error")
+
+
+def stand(recipe, packets):
+    """Take them all, count them all."""
     sink = BlockSink()
     capture = PacketCapture(recipe.name, Packets(Batch.of(packets)), sink, ntime_gulp=2, **recipe.reading())
     status = None

@@ -73,12 +73,15 @@ def first(tmp_path_factory):
     return taken(tmp_path_factory.mktemp("first"), "threads")
 
 
+@pytest.mark.promise("P9", "a seeded source, a filter, and files of three formats, with the filter in this place")
 @pytest.mark.parametrize("run_in", ["threads", "processes", "compiled"])
-def test_wherever_the_filter_runs_its_files_are_the_same(first, tmp_path, run_in):
+def test_wherever_the_filter_runs_its_files_are_the_same(first, tmp_path, run_in, saw):
     again = taken(tmp_path, run_in)
     assert again == first
+    saw("the same bytes as in threads")
 
 
+@pytest.mark.promise("P9", "the first events of a seed, against a hash that is kept with the tests")
 def test_the_first_events_of_a_seed_stay_what_they_were():
     batch = sim.MuonDetector(seed=7, samples=500).batch(64)
     hashed = hashlib.sha256(batch.waveforms.tobytes() + batch.timestamp_ns.tobytes())

@@ -1,6 +1,7 @@
 """The line magic ``%daq`` in a real shell of IPython."""
 
 import atexit
+import sys
 
 import pytest
 from IPython.core.error import UsageError
@@ -12,7 +13,8 @@ from labdaq.widgets.magics import command, status
 
 
 @pytest.fixture
-def shell():
+def shell(monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # a shell puts itself there
     made = InteractiveShell()
     made.run_line_magic("load_ext", "labdaq")
     yield made

@@ -76,6 +76,7 @@ def capacity_hz():
         return 2000 / (time.monotonic() - begun)
 
 
+@pytest.mark.promise("P5", "four plots on a ring at 30 % of what it can do, and pages that do this")
 @pytest.mark.parametrize("kind", KINDS)
 def test_at_a_third_of_what_is_possible_there_is_always_room(front_end, until, kind, capacity_hz):
     rate_hz = min(PART * capacity_hz, 10_000)

@@ -91,6 +91,7 @@ def test_a_slow_page_is_sent_what_it_can_paint_and_stays_up_to_date(wire, sent, 
     assert len(sent) > 0.7 * 60 * min(per_s, 30)
 
 
+@pytest.mark.promise("P5", "a page that is frozen for a day, in simulated time, gets a bounded number of bytes")
 def test_a_frozen_page_gets_little_in_a_whole_day(wire, sent, clock):
     wire.heard({"ready": "p"})
     for n in range(24 * 3600):

@@ -198,6 +198,11 @@ class Index:
         """Return when all records are on the disk."""
         disk.sync(self._file)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was let go of."""
+        return self._file < 0
+
     def close(self) -> None:
         """Let go of the file; who looks at its words after that gets ValueError."""
         if self._file < 0:

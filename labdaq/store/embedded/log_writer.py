@@ -145,7 +145,7 @@ class EmbeddedWriter:
     def sync(self) -> None:
         """Force everything to the disk; what is refused is raised by the next call of the writer."""
         with self._syncing:
-            if not self._is_open or _forks is not self._forks:
+            if not self._is_open or self._index.is_closed or _forks is not self._forks:  # garbage goes in any order
                 return
             words = self._index.words
             count = words[COMMITTED]

@@ -30,8 +30,10 @@ def workers_of(daq: Pipeline, node: str) -> list[int]:
     return [member.row.get(1) for member in daq._run.crew.members[node] if not member.has_ended and member.is_ready]
 
 
-def test_killed_filters_lose_nothing_and_do_nothing_twice():
-    events = 3000
+@pytest.mark.promise("P1", "filters of two stages are killed at random; each event comes once, and the ledger closes")
+@pytest.mark.timeout(1000)
+def test_killed_filters_lose_nothing_and_do_nothing_twice(often, saw):
+    events, kills = often((3000, 4), (60_000, 40))
 
     def slowly(event):
         time.sleep(1e-4)
@@ -49,7 +51,7 @@ def test_killed_filters_lose_nothing_and_do_nothing_twice():
         run = daq.start(events=events, drain_timeout_s=100)
         killed = set()
         rng = np.random.default_rng(7)
-        while len(killed) < 4 and not run.is_over:
+        while len(killed) < kills and not run.is_over:
             alive = [pid for node in ("find", "again") for pid in workers_of(daq, node) if pid not in killed]
             if alive and seen.changed.is_set():
                 pid = int(rng.choice(alive))
@@ -64,6 +66,7 @@ def test_killed_filters_lose_nothing_and_do_nothing_twice():
     assert result.ledger.is_closed, str(result)
     assert result.events == events
     assert result.restarts == len(killed)
+    saw(f"{len(killed)} kills in {events} events, none lost, none twice")
 
 
 def test_a_worker_that_dies_before_it_begins_fails_the_run_and_closes_the_ledger():
