@@ -60,6 +60,8 @@ class DeviceSource(ABC):
 
     device: str = ""
     """Name of the instrument: it has one user at a time."""
+    locks_device = True
+    """`open` sees to that, when it knows the full name."""
     run: str = ""
     """Name of the run, for others who want the device, too."""
     _session: _Session | None = None

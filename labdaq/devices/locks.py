@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -18,12 +19,13 @@ from typing import IO
 from labdaq.errors import BusyError, ResourceError
 from labdaq.native.process import Identity, is_alive, this_process
 
-__all__ = ["held", "holder_of"]
+__all__ = ["held", "holder_of", "lent"]
 
 _LARGEST = 4096  # of what is written about the holder
 _WINDOWS_BYTE = 1 << 20  # Windows forbids to read what is locked: lock a byte behind what is written
 
 _open_here: set[IO[bytes]] = set()
+_lent = threading.local()  # the device that is held for what this thread calls
 
 
 @contextlib.contextmanager
@@ -52,6 +54,9 @@ def held(device: str, run: str = "") -> Iterator[None]:
     Traceback (most recent call last):
     labdaq.errors.BusyError: 'scope 7' is used by ... (process ...) for the run 'muons': close it there first
     """
+    if getattr(_lent, "device", None) == device:
+        yield
+        return
     path = _path(device)
     try:
         file = os.fdopen(
@@ -71,6 +76,26 @@ def held(device: str, run: str = "") -> Iterator[None]:
             if not file.closed:  # else this is a child that was forked meanwhile; the lock is not its own
                 _write(file, {})
                 _unlock(file)
+
+
+@contextlib.contextmanager
+def lent(device: str, run: str = "") -> Iterator[None]:
+    """Be the only user of a device, and lend it to what is called in this thread: there `held` finds it free.
+
+    So it can be held for a source which may hold it itself. Parameters and errors are those of `held`.
+
+    Examples
+    --------
+    >>> with lent("scope 9", run="muons"), held("scope 9"):
+    ...     print("its own")
+    its own
+    """
+    with held(device, run):
+        _lent.device = device
+        try:
+            yield
+        finally:
+            _lent.device = None
 
 
 def holder_of(device: str) -> str | None:

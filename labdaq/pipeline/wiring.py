@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from labdaq.errors import LayoutError, NotFoundError
@@ -129,6 +130,8 @@ class Wiring:
                 f"{when_paused=}, {when_full=}: when paused 'hold' or 'discard', when full 'discard' or 'wait'"
             )
         dtype, shape = checked_dtype(getattr(source, "dtype", ring.dtype)), tuple(getattr(source, "shape", ring.shape))
+        if isinstance(source, np.ndarray):  # events along its first axis
+            shape = shape[1:]
         if (dtype, shape) != (ring.dtype, ring.shape):
             raise LayoutError(
                 f"source {name or name_of(source)!r} gives {dtype} of shape {shape}, and ring {ring.name!r} takes "

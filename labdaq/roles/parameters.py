@@ -1,6 +1,7 @@
 """Settings that may be changed while data are taken."""
 
 import math
+import operator
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -182,6 +183,15 @@ class Parameter:
     def __bool__(self) -> bool:
         return bool(self.value)
 
+    def __index__(self) -> int:
+        return operator.index(self.value)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(self.value, digits)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec) if spec else str(self)
+
     # NumPy leaves the arithmetic with arrays to the operators below.
     __array_ufunc__ = None
 
@@ -224,6 +234,27 @@ class Parameter:
 
     def __pow__(self, other: Any) -> Any:
         return self.value ** _value(other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return other**self.value
+
+    def __mod__(self, other: Any) -> Any:
+        return self.value % _value(other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return other % self.value
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self.value // _value(other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return other // self.value
+
+    def __divmod__(self, other: Any) -> Any:
+        return divmod(self.value, _value(other))
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return divmod(other, self.value)
 
     def __abs__(self) -> Any:
         return abs(self.value)

@@ -15,12 +15,14 @@ Beside what the protocols name, a source may have any of these, and they are use
 ``interrupt()``
     Called from another thread when a run ends: makes an ``acquire`` that waits for its device return or raise.
 ``device``
-    Name of the instrument. It has one user at a time, in all processes of the machine.
+    Name of the instrument, as text. It has one user at a time, in all processes of a user of the machine: a run takes
+    it before ``open`` and gives it back after ``close``. A source that does so itself says it with ``locks_device``.
 ``losses()``
     Mapping of reason to the number of events that the device lost since ``open``: they enter the ledger.
 ``seed``
     What a simulation began with; it is kept with the run. A whole number says that the source, opened anew, gives
-    the same events again: when its process was killed, those that are in the ring are passed over.
+    the same events again: when its process was killed, those that are in the ring are passed over. If a parameter of
+    it was changed meanwhile it would give others, and the run fails.
 ``skip(count)``
     Passes over so many events, quicker than to ask for them.
 """

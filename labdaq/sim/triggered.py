@@ -27,7 +27,7 @@ def triggered(source: Any, trigger: Trigger) -> "Triggered":
     Returns
     -------
     Triggered
-        A source. Its parameter ``level`` may be changed while data are taken.
+        A source. Its parameter ``level`` may be changed while data are taken. It can be pickled where the source can.
 
     Raises
     ------
@@ -70,6 +70,13 @@ class Triggered:
         if name in {"source", "acquire_batch", "skip", "start", "stop", "__iter__", "__next__"}:
             raise AttributeError(name)
         return getattr(self.source, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_is_interrupted": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._is_interrupted = threading.Event()
 
     @property
     def header(self) -> Mapping[str, Any]:

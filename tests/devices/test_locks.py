@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from labdaq.devices.locks import held, holder_of
+from labdaq.devices.locks import held, holder_of, lent
 from labdaq.errors import BusyError, ResourceError
 from tests.devices import victims
 from tests.devices.slots import PATIENCE
@@ -75,6 +75,20 @@ def test_one_user_among_many_threads():
         thread.join()
     assert wins
     assert max(most) == 1
+
+
+def test_what_is_lent_is_free_in_this_thread_only():
+    with lent("scope", run="muons"):
+        with held("scope"):
+            assert "'muons'" in holder_of("scope")
+        assert "'muons'" in holder_of("scope")  # who gives it back does not give away what was lent
+        free = []
+        other = threading.Thread(target=lambda: free.append(is_free("scope")))
+        other.start()
+        other.join()
+        assert free == [False]
+    assert holder_of("scope") is None
+    assert is_free("scope")
 
 
 def is_free(device):

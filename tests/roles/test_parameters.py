@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from labdaq.errors import LayoutError
@@ -60,6 +61,28 @@ def test_it_is_used_like_its_value():
     assert level < 31
     assert level <= Parameter(30.0)
     assert (float(level), int(level), bool(Parameter(0))) == (30.0, 30, False)
+
+
+def test_all_arithmetic_of_its_value():
+    seven, half = Parameter(7), Parameter(2.5)
+    assert (seven % 4, 10 % seven, seven // 2, 15 // seven, 2**seven, seven**2) == (3, 3, 3, 2, 128, 49)
+    assert (divmod(seven, 2), divmod(15, seven), divmod(seven, seven)) == ((3, 1), (2, 1), (1, 0))
+    assert (half % 1, 6 // half, 4**half, round(half), round(Parameter(1.26), 1)) == (0.5, 2.0, 32.0, 2, 1.3)
+    assert (np.arange(9) % seven).tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1]
+
+
+def test_a_whole_number_counts_and_points():
+    three = Parameter(3)
+    assert list(range(three)) == [0, 1, 2]
+    assert ("abcdef"[three], "abcdef"[:three], np.zeros(three).shape) == ("d", "abc", (3,))
+    with pytest.raises(TypeError):
+        range(Parameter(3.0))
+
+
+def test_it_is_written_like_its_value():
+    level = Parameter(7.25, unit="mV", label="level")
+    assert f"{level:.1f} {Parameter(7):03d} {Parameter('up'):>4}" == "7.2 007   up"
+    assert f"{level}" == str(level)
 
 
 class Find:

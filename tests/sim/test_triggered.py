@@ -1,11 +1,13 @@
 """A source behind a trigger."""
 
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from labdaq.errors import EndOfDataError, LayoutError
+from labdaq.pipeline import Pipeline, RunState
 from labdaq.roles import Trigger, parameters_of
 from labdaq.sim import MuonStack, triggered
 
@@ -60,6 +62,42 @@ def test_the_level_is_a_parameter():
     source = triggered(Heights(100), Trigger(7))
     parameters_of(source)["level"].set(9)
     assert heights_of(source) == [9] * 10
+
+
+def test_it_can_go_to_another_process_at_the_level_that_was_set():
+    source = triggered(MuonStack(seed=1, events=100), Trigger(300.0, prescale=2))
+    parameters_of(source)["level"].set(250.0)
+    there = pickle.loads(pickle.dumps(source))
+    assert (there.level.value, there.header) == (250.0, source.header)
+    here, seen = (acquired(one) for one in (source, there))
+    assert seen == here
+    assert there.losses() == source.losses()
+    there.interrupt()
+    with pytest.raises(EndOfDataError, match="interrupted"):
+        there.acquire(SimpleNamespace(data=np.zeros(there.shape, "f4"), timestamp_ns=0))
+
+
+def test_it_is_read_in_a_process():
+    with Pipeline("triggered", store=None) as daq:
+        source = triggered(MuonStack(seed=1, events=100), Trigger(300.0))
+        raw = daq.ring("raw", source.dtype, source.shape, 64)
+        daq.source(source, raw, name="stack", run_in="processes")
+        daq.drain(raw)
+        result = daq.run()
+    assert result.state == RunState.ENDED, str(result)
+    assert 0 < result.events < 100
+    assert result.events + result.ledger["stack"].device_losses["no trigger"] == 100
+
+
+def acquired(source):
+    event, seen = SimpleNamespace(data=np.zeros(source.shape, "f4"), timestamp_ns=0), []
+    source.open()
+    while True:
+        try:
+            source.acquire(event)
+        except EndOfDataError:
+            return seen
+        seen.append((event.timestamp_ns, float(event.data.max())))
 
 
 def test_a_wait_for_what_never_fires_ends():

@@ -3,9 +3,11 @@
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from labdaq.pipeline.nodes import Node
 from labdaq.pipeline.running.crew import Member
 from labdaq.pipeline.workers import board as b
 from labdaq.pipeline.workers.resuming import Resumption, resumption_of
+from labdaq.roles import parameters_of
 
 if TYPE_CHECKING:
     from labdaq.pipeline.running.run import Run
@@ -50,8 +52,8 @@ def replacement_of(member: Member, run: "Run") -> Replacement:
     kind = resumption_of(node.work) if node.role == "source" else Resumption.NONE
     if kind is Resumption.NONE:
         return Replacement(False, _REMEDY)
-    if kind is Resumption.REPEATS and not run.is_only_writer(node):
-        return Replacement(False, "others write its ring, too, and nobody knows how many of the events are its own")
+    if kind is Resumption.REPEATS and (why_not := _why_not_anew(node, run)):
+        return Replacement(False, why_not)
     written = sum(run.written_to(ring) for ring in node.writes)
     lost = _take_numbers_back(member, run, written)
     if kind is Resumption.REPEATS:
@@ -61,6 +63,24 @@ def replacement_of(member: Member, run: "Run") -> Replacement:
     if lost:
         run.losses[node.name] = dict(Counter(run.losses.get(node.name, {})) + Counter({_LOST: lost}))
     return Replacement(True, f"it is opened again and goes on with number {run.board.words[b.TAKEN]}; {lost} are lost")
+
+
+def _why_not_anew(node: Node, run: "Run") -> str:
+    """Why nobody knows which events of a source that repeats itself are there; empty if one does."""
+    if not run.is_only_writer(node):
+        return "others write its ring, too, and nobody knows how many of the events are its own"
+    changed = _changed_parameters(node, run)
+    if changed:
+        names = ", ".join(map(repr, changed))
+        return f"its parameter {names} was changed in this run, and begun anew it would give other events: run it again"
+    return ""
+
+
+def _changed_parameters(node: Node, run: "Run") -> list[str]:
+    """Those that were changed while the run was on, by whichever node that uses them, too."""
+    works = {one.name: one.work for one in run.nodes}
+    changed = [parameters_of(works[name]).get(parameter) for name, parameter, _, _ in run.parameters]
+    return [name for name, own in parameters_of(node.work).items() if any(own is one for one in changed)]
 
 
 def _take_numbers_back(member: Member, run: "Run", written: int) -> int:

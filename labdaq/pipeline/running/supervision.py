@@ -220,7 +220,7 @@ class Supervisor:
         if member.is_cut or run.board.words[b.IS_ABORTED]:
             return
         text = f"{member.plan.who} was killed (exit code {code})"
-        if member.node.is_source and not run.board.words[b.IS_TAKING]:  # nothing more was wanted of it
+        if member.node.is_source and run.has_begun and not run.board.words[b.IS_TAKING]:  # nothing more was wanted
             run.record.log("warning", f"{text}, after the intake had ended")
             return
         replacement = replacement_of(member, run)

@@ -1,12 +1,13 @@
 """A source whose process was killed, in a new one: whether it can go on, and where.
 
 Nobody can ask a dead source where it stood, but the ring tells how many of its events are there. A source that gives
-the same events each time is begun anew, and so many are passed over: nothing comes twice, nothing is missing. A
-device goes on with what comes next. Of any other generator nobody knows what it would give.
+the same events each time is begun anew, and so many are passed over: nothing comes twice, nothing is missing. With
+other parameters it might give others, and is not begun anew. A device goes on with what comes next. Of any other
+generator nobody knows what it would give.
 """
 
-import itertools
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = ["Resumption", "passed_over", "resumption_of"]
 
 _BATCH = 64
 _MOST_ERRORS = 100
+_POLL_S = 1e-3
 
 
 class Resumption(Enum):
@@ -50,10 +52,10 @@ def resumption_of(work: Any) -> Resumption:
     return Resumption.GOES_ON if asks else Resumption.NONE
 
 
-def passed_over(source: Any, count: int, ring: Ring) -> Any:
+def passed_over(source: Any, count: int, ring: Ring, is_wanted: Callable[[], bool] = lambda: True) -> Any:
     """A source that was opened, without the first events that it gives; what gives the others.
 
-    It is asked for them, unless it has ``skip(count)``, which is quicker.
+    It is asked for them, which takes it as long as to give them, unless it has ``skip(count)``, which is quicker.
 
     Parameters
     ----------
@@ -63,6 +65,13 @@ def passed_over(source: Any, count: int, ring: Ring) -> Any:
         Of events to pass over.
     ring
         For which they are.
+    is_wanted
+        Whether anything is wanted of it still: asked before each event or batch; the rest is not passed over then.
+
+    Raises
+    ------
+    EndOfDataError, ClosedError
+        It has no more, or was interrupted.
 
     Examples
     --------
@@ -72,12 +81,11 @@ def passed_over(source: Any, count: int, ring: Ring) -> Any:
     if callable(getattr(source, "skip", None)):
         source.skip(count)
     elif hasattr(source, "acquire_batch"):
-        _pass_batches(source, count, ring)
+        _pass_batches(source, count, ring, is_wanted)
     elif hasattr(source, "acquire"):
-        _pass_events(source, count, ring)
+        _pass_events(source, count, ring, is_wanted)
     else:
-        given = source() if callable(source) and not hasattr(source, "__iter__") else source
-        return itertools.islice(given, count, None)
+        return _rest(source() if callable(source) and not hasattr(source, "__iter__") else source, count, is_wanted)
     return source
 
 
@@ -97,22 +105,44 @@ class _Nowhere:
         return len(self.planes["counter"])
 
 
-def _pass_batches(source: Any, count: int, ring: Ring) -> None:
+def _rest(given: Iterable[Any], count: int, is_wanted: Callable[[], bool]) -> Iterator[Any]:
+    events = iter(given)
+    while count > 0 and is_wanted():
+        next(events, None)
+        count -= 1
+    return events
+
+
+def _pass_batches(source: Any, count: int, ring: Ring, is_wanted: Callable[[], bool]) -> None:
     room = _Nowhere(ring, _BATCH)
-    while count > 0:
-        count -= int(source.acquire_batch(room if count >= _BATCH else _Nowhere(ring, count)))
+
+    def ask(left: int) -> int:
+        given = int(source.acquire_batch(room if left >= _BATCH else _Nowhere(ring, left)))
+        if not given:
+            time.sleep(_POLL_S)
+        return given
+
+    _pass(ask, count, is_wanted)
 
 
-def _pass_events(source: Any, count: int, ring: Ring) -> None:
-    room, nerror = _Nowhere(ring), 0
-    while count > 0:
+def _pass_events(source: Any, count: int, ring: Ring, is_wanted: Callable[[], bool]) -> None:
+    room = _Nowhere(ring)
+
+    def ask(_: int) -> int:
+        source.acquire(room)
+        return 1
+
+    _pass(ask, count, is_wanted)
+
+
+def _pass(ask: Callable[[int], int], count: int, is_wanted: Callable[[], bool]) -> None:
+    nerror = 0
+    while count > 0 and is_wanted():
         try:
-            source.acquire(room)
+            count -= ask(count)
         except (EndOfDataError, ClosedError):
             raise
         except Exception:
             nerror += 1  # it raised here before, and that was told
             if nerror > _MOST_ERRORS:
                 raise
-        else:
-            count -= 1

@@ -20,6 +20,14 @@ FAILED = object()
 """In place of what a source gives: it raised."""
 
 
+def _device_to_hold(source: Any) -> str:
+    """Name of the device of a source; empty if it has none, or sees to it itself."""
+    device = getattr(source, "device", "")
+    if not isinstance(device, str) or hasattr(source, "__array__"):  # of an array it says where its memory is
+        return ""
+    return "" if getattr(source, "locks_device", False) else device
+
+
 class SourceWorker(Worker):
     """Reads a source until it is stopped, has no more, or the run has enough."""
 
@@ -29,14 +37,17 @@ class SourceWorker(Worker):
         self.policy = self.plan.options.get("when_paused", "hold")
         with ExitStack() as stack:
             self.writer = self.opened(stack, self.plan.writes[0].writer(self.plan.name))
+            if device := _device_to_hold(self.source):
+                from labdaq.devices.locks import lent
+
+                stack.enter_context(lent(device, self.plan.folder.name))
             if hasattr(self.source, "close"):
                 stack.callback(self._close)
             if hasattr(self.source, "open"):
                 self.source.open()
-            if passed := self.plan.options.get("passed", 0):
-                self.source = passed_over(self.source, passed, self.plan.writes[0])
             self.ready()
             self.await_begin()
+            self._pass_over(self.plan.options.get("passed", 0))
             try:
                 if self.is_taking:  # otherwise the run was stopped before it had begun
                     self.take_all()
@@ -47,17 +58,31 @@ class SourceWorker(Worker):
                 self._note_losses()
                 self.row.settle()
 
+    def _pass_over(self, count: int) -> None:
+        """Begun anew: without the events that are there already, unless the run is stopped meanwhile."""
+        if not count:
+            return
+        self.report("log", f"{self.plan.who} passes over {count} events")
+        try:
+            self.source = passed_over(self.source, count, self.plan.writes[0], lambda: self.is_taking)
+        except (EndOfDataError, ClosedError):
+            if self.is_taking:  # otherwise it was interrupted
+                raise
+        is_done = "passed over" if self.is_taking else "was stopped while it passed over"
+        self.report("log", f"{self.plan.who} {is_done} {count} events")
+
     def _close(self) -> None:
         try:
-            self.source.close()
+            self.plan.work.close()
         except Exception as error:  # noqa: BLE001 - the run is told; the data are safe
             self.note_error(error)
 
     def _note_losses(self) -> None:
-        if not hasattr(self.source, "losses"):
+        source = self.plan.work
+        if not hasattr(source, "losses"):
             return
         try:
-            losses = {str(reason): operator.index(count) for reason, count in dict(self.source.losses()).items()}
+            losses = {str(reason): operator.index(count) for reason, count in dict(source.losses()).items()}
         except Exception as error:  # noqa: BLE001 - whatever the source raises
             self.note_error(LayoutError(f"{self.plan.who}: losses() gives no mapping of reasons to numbers: {error!r}"))
         else:

@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from labdaq import sim
 from labdaq.pipeline import Pipeline, RunState
 from labdaq.pipeline.workers.resuming import Resumption, passed_over, resumption_of
 from labdaq.ring import Ring
+from labdaq.roles import Parameter
 from tests.pipeline.making import LONG_S, Numbers, Seen
 
 
@@ -108,6 +110,119 @@ def test_it_is_not_restarted_more_often_than_is_allowed():
     assert result.state == RunState.FAILED
     assert (result.restarts, result.events) == (0, 0)
     assert "was killed (exit code 7); no more are started" in result.reason
+
+
+class EveryFew:
+    """Gives each so manieth number, from 0 on."""
+
+    seed = 1
+    every = Parameter(1, low=1)
+
+    def open(self) -> None:
+        self.at = -1
+
+    def acquire(self, event) -> None:
+        time.sleep(1e-4)
+        self.at += 1
+        while self.at % self.every:
+            self.at += 1
+        event.data[:] = self.at
+
+
+def until(condition):
+    end = time.monotonic() + LONG_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_with_another_value_of_a_parameter_it_would_give_other_events(tmp_path):
+    source = EveryFew()
+    with Pipeline("changed", store=tmp_path) as daq:
+        raw = daq.ring("raw", "f8", (4,), 64)
+        daq.source(source, raw, name="source", run_in="processes")
+        seen = daq.sink(Seen(), raw, name="look")
+        run = daq.start(drain_timeout_s=LONG_S)
+        until(lambda: len(seen.values) > 100)
+        source.every = 2
+        until(lambda: run.parameters and run.events > run.parameters[0][3] + 50)
+        os.kill(run.crew.members["source"][-1].row.get(1), signal.SIGKILL)
+        result = daq.wait(LONG_S)
+    assert result.state == RunState.FAILED
+    assert result.restarts == 0
+    assert "its parameter 'every' was changed in this run" in result.reason
+    changed = run.parameters[0][3]
+    assert seen.values[:changed] == list(range(changed))
+    assert set(np.diff(seen.values[changed:])) == {2.0}
+    assert result.ledger.is_closed
+
+
+class SlowAgain(Device):
+    """Of the second time on it takes its time."""
+
+    seed = 1
+
+    def acquire(self, event) -> None:
+        super().acquire(event)
+        if event.data[0] > 1:
+            time.sleep(0.1)
+
+
+def test_a_stop_ends_the_passing_over(tmp_path):
+    with Pipeline("slow", store=tmp_path / "runs") as daq:
+        raw = daq.ring("raw", "f8", (4,), 64)
+        daq.source(SlowAgain(tmp_path / "opened"), raw, name="source", run_in="processes")
+        daq.drain(raw)
+        run = daq.start()
+        until(lambda: run.events > 500)  # for which it needs 50 s then
+        os.kill(run.crew.members["source"][-1].row.get(1), signal.SIGKILL)
+        log = run.folder / "log.txt"
+        until(lambda: "source 'source' passes over" in log.read_text())
+        daq.stop()
+        result = daq.wait(LONG_S)
+    assert result.state == RunState.ENDED, str(result)
+    assert result.errors == ()
+    assert "was stopped while it passed over" in log.read_text()
+    assert result.ledger.is_closed
+
+
+@pytest.mark.parametrize("gives", ["acquire", "acquire_batch", "__iter__"])
+def test_events_are_passed_over_as_long_as_anything_is_wanted(gives):
+    ring, asked = Ring("room", dtype="f8", shape=(4,), capacity=16), []
+
+    def endless_numbers():
+        while True:
+            asked.append(1)
+            yield 0.0
+
+    ways = {"acquire": asked.append, "acquire_batch": lambda events: asked.append(1) or 0}
+    source = endless_numbers if gives == "__iter__" else type("Source", (), {gives: staticmethod(ways[gives])})()
+    passed_over(source, 10**9, ring, lambda: len(asked) < 3)
+    assert len(asked) == 3
+    ring.close()
+
+
+def test_what_is_passed_over_is_closed_and_asked_for_its_losses(tmp_path):
+    class Listed:
+        seed = 1
+
+        def __iter__(self):
+            for number in range(200):
+                time.sleep(1e-3)
+                yield np.full(4, float(number))
+
+        def losses(self):
+            return {"dark": 3}
+
+        def close(self):
+            (tmp_path / "closed").touch()
+
+    result, seen, _ = run_with_kills(Listed(), 1, None, store=tmp_path)
+    assert result.state == RunState.ENDED, str(result)
+    assert result.errors == ()
+    assert seen.values == list(range(200))
+    assert result.ledger["source"].device_losses == {"dark": 3}
+    assert (tmp_path / "closed").exists()
 
 
 def test_what_a_source_can_do_and_how_events_are_passed_over():

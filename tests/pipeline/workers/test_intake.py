@@ -223,3 +223,12 @@ def test_what_is_no_source_is_refused():
         with pytest.raises(LayoutError, match=r"3.5 is no source: it needs acquire"):
             daq.source(3.5, raw)
         assert daq.state == RunState.IDLE
+
+
+def test_an_array_gives_its_rows():
+    with Pipeline("rows", store=None) as daq:
+        raw = daq.ring("raw", "f4", (3,))
+        daq.source(np.arange(12, dtype="f4").reshape(4, 3), raw, name="rows")
+        seen = daq.sink(Seen(), raw)
+        assert daq.run().events == 4
+    assert seen.values == [0.0, 3.0, 6.0, 9.0]
