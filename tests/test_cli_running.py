@@ -117,6 +117,37 @@ class TestReplay:
         assert "run 2 of 'heights'" in done.output
         assert "find: in 10 = accepted 2 + rejected 8" in done.output
 
+    def test_the_workspace_does_what_the_page_on_suites_says(self, tmp_path):
+        suite = new_workspace(tmp_path / "mine")
+        assert call("run", suite, "--events", 30, "--quiet").exit_code == 0
+        done = call("replay", 1, suite, "--ring", "accepted", "--quiet")
+        assert done.exit_code == 0, done.stderr
+        assert "run 2 of 'muon': ended" in done.output
+
+    def test_where_the_recorded_run_is_and_where_the_new_one_goes(self, tmp_path):
+        text = SUITE.replace("store: null", "store: runs").replace(
+            "limits:", "  raws: {sink: store, reads: raw}\nlimits:"
+        )
+        path, other, third = write(tmp_path, text), tmp_path / "other", tmp_path / "third"
+        assert call("run", path, "--quiet").exit_code == 0
+        done = call("replay", 1, path, "--store", other, "--quiet")
+        assert done.exit_code == 0, done.stderr
+        assert (other / "heights_0001").is_dir()
+        assert call("replay", 2, path, "--store", other).exit_code == 2
+        assert call("replay", 1, path, "--store", other, "--quiet").exit_code == 0
+        done = call("replay", 2, path, "--from", other, "--store", third, "--quiet")
+        assert done.exit_code == 0, done.stderr
+        assert (third / "heights_0001").is_dir()
+        assert [folder.name for folder in (tmp_path / "runs").glob("heights_*")] == ["heights_0001"]
+
+    def test_a_suite_that_keeps_nothing_is_replayed_from_where_it_was_told_to_keep_it(self, tmp_path):
+        path, other = (
+            write(tmp_path, SUITE.replace("limits:", "  raws: {sink: store, reads: raw}\nlimits:")),
+            tmp_path / "x",
+        )
+        assert call("run", path, "--store", other, "--quiet").exit_code == 0
+        assert "run 2 of 'heights'" in call("replay", 1, path, "--store", other, "--quiet").output
+
     def test_what_is_not_there_gives_exit_code_2(self, suite):
         call("run", suite, "--quiet")
         assert call("replay", 7, suite).exit_code == 2

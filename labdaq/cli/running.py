@@ -33,7 +33,7 @@ def _wrong_suites() -> Iterator[None]:
 
 Events = Annotated[int | None, typer.Option(min=1, help="End after so many events.")]
 Seconds = Annotated[float | None, typer.Option(min=0, help="End after so many seconds of taking data.")]
-Store = Annotated[str | None, typer.Option(help="Keep the run in this folder, or store by its URL.")]
+Store = Annotated[str | None, typer.Option(help="Keep the new run in this folder, or store by its URL.")]
 Comment = Annotated[str, typer.Option(help="Kept with the run.")]
 Parameters = Annotated[
     list[str] | None, typer.Option("--set", help="A parameter, as worker.name=value; may be repeated.")
@@ -90,6 +90,9 @@ def replay(
     ring: Annotated[str | None, typer.Option(help="The ring whose events are taken.")] = None,
     timing: Annotated[str, typer.Option(help="fast, original, or events per second.")] = "fast",
     loop: Annotated[bool, typer.Option(help="Begin again at the end.")] = False,
+    recorded_in: Annotated[
+        str | None, typer.Option("--from", help="Look for the recorded run there, not where the suite keeps its runs.")
+    ] = None,
     events: Events = None,
     seconds: Seconds = None,
     store: Store = None,
@@ -102,8 +105,9 @@ def replay(
     from labdaq.pipeline.suite.tree import scalar
 
     with _wrong_suites():
-        settings = {"ring": ring, "timing": scalar(timing), "loop": loop, "store": _place(store)}
-        pipeline = build_replay(load_suite(suite), recorded, source=source, **settings)
+        settings = {"ring": ring, "timing": scalar(timing), "loop": loop}
+        places = {"store": _place(store), "recorded_in": _place(recorded_in)}
+        pipeline = build_replay(load_suite(suite), recorded, source=source, **places, **settings)
     comment = comment or f"replay of {recorded}"
     _take(pipeline, parameters, quiet=quiet, events=events, seconds=seconds, comment=comment)
 

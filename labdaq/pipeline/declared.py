@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from labdaq.errors import ClosedError, EndOfDataError, StateError, WaitTimeoutError
+from labdaq.errors import ClosedError, EndOfDataError, LayoutError, StateError, WaitTimeoutError
 from labdaq.pipeline.workers.trace import TRACE
 from labdaq.ring import Ring
 from labdaq.ring.layout import checked_dtype, checked_shape
@@ -34,6 +34,11 @@ class DeclaredRing:
         Its name with that of the pipeline.
     header : dict
         What is known of the data: units, names of channels, time between samples.
+
+    Raises
+    ------
+    LayoutError
+        Events cannot be of this dtype or shape, or there cannot be so many of them.
     """
 
     def __init__(
@@ -51,7 +56,9 @@ class DeclaredRing:
         self.label = label or name
         self.dtype: np.dtype[Any] = checked_dtype(dtype)
         self.shape: tuple[int, ...] = checked_shape(shape)
-        self.capacity = capacity
+        if int(capacity) != capacity or capacity < 1:
+            raise LayoutError(f"{capacity=!r}: ring {name!r} holds a whole number of events, at least 1")
+        self.capacity = int(capacity)
         self.header = dict(header or {})
         self._planes = {**(planes or {}), TRACE: "i8"}
         self._ring: Ring | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labdaq.pipeline import Pipeline, RunState, attach, open_run, runs
+from labdaq.pipeline import Pipeline, Replay, RunState, attach, open_run, runs
 from labdaq.store import DataStore
 from labdaq.testing.redis import redis_server
 from tests.pipeline.keeping import HEADER, PULSE, Detector, declared, waveforms
@@ -72,6 +72,48 @@ def test_a_detached_run_is_found_there_and_gives_its_result(server, place):
     with open_run(run.key, server.url) as kept:
         assert [note.text for note in kept.notes] == ["over there"]
         assert len(kept.waveforms("raw")) == run.result.events
+
+
+def test_a_run_is_opened_by_its_folder_alone(server, place, monkeypatch):
+    with declared(server.url, Detector(), name="alone") as daq:
+        result = daq.run(comment="by its folder")
+    (listed,) = runs(server.url, name="alone")
+    monkeypatch.chdir("/")
+    for which in (result.folder, listed, result):
+        with open_run(which) as run:
+            assert (run.state, run.key, run.begun, run.comment) == ("ended", result.key, listed.begun, "by its folder")
+            np.testing.assert_array_equal(run.waveforms("raw"), waveforms())
+    replay = Replay(result.folder, ring="raw")
+    with Pipeline("again", store=None) as daq:
+        raw = daq.ring("raw", replay.dtype, replay.shape)
+        daq.source(replay, raw)
+        daq.drain(raw)
+        assert daq.run().events == 40
+    result.folder.rename(place / "alone_0001")
+    with open_run(place / "alone_0001") as run:
+        assert run.folder == place / "alone_0001"
+        assert len(run.table("pulses")) == 20
+
+
+def test_no_password_is_in_the_folder_and_without_its_server_it_tells_what_it_knows(place, caplog):
+    with redis_server(password="sesame") as server:
+        with declared(server.url, Detector(), name="secret") as daq:
+            result = daq.run()
+        text = [path.read_text() for path in result.folder.glob("*.json")]
+        assert text
+        assert not any("sesame" in one for one in text)
+        with open_run(result.folder, server.url) as run:
+            assert (run.key, run.state) == (result.key, "ended")
+        assert not caplog.records
+        with open_run(result.folder) as run:
+            assert (run.key, run.state) == ("", "ended")
+        assert "without its scan" in caplog.text
+        assert "password" in caplog.text
+    caplog.clear()
+    with open_run(result.folder) as run:
+        assert (run.state, run.result.events) == ("ended", 40)
+        assert len(run.table("pulses.csv")) == 20
+    assert result.key in caplog.text
 
 
 PROGRAM = """

@@ -1,6 +1,6 @@
 """Runs that were kept.
 
-`listing`   found again: `runs` and `open_run`      `open_run`   one, with all that it left
+`listing`, `found`   found again: `runs` and `open_run`      `open_run`   one, with all that it left
 `data`, `tables`   its records and waveforms        `remains`    what is left of one that was cut short
 `replay`, `recorded`, `pacing`   given once more as a source, at any pace
 """

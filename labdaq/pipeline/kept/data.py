@@ -63,15 +63,27 @@ class KeptData:
         """What it wrote into its folder, and which of it is complete."""
         return files_of(self.folder)
 
+    def _kept_by(self, name: str) -> Mapping[str, Any]:
+        """What is known of a sink of this name; empty when there is none."""
+        about = self._described("workers").get(name) or {}
+        return about if about.get("role") == "sink" else {}
+
+    def _ring_called(self, name: str) -> str:
+        """A ring by its name, or by that of the sink that kept it in the store."""
+        about = self._kept_by(name)
+        is_other = name not in self.rings and about.get("work") == "StoreSink"
+        return str(about["reads"][0]) if is_other else name
+
     def streams(self, ring: str) -> dict[str, Stream]:
         """Streams of the store that hold a ring, by field; empty when it was not kept there."""
+        ring = self._ring_called(ring)
         found = self._scan.streams.values() if self._scan is not None else ()
         mine = [stream for stream in found if stream.info.get("ring") == ring]
         return {"data" if one.name == ring else one.name.removeprefix(f"{ring}."): one for one in mine}
 
     def units(self, ring: str) -> dict[str, str]:
         """Units of the fields of a ring."""
-        header = self.rings.get(ring, {}).get("header") or {}
+        header = self.rings.get(self._ring_called(ring), {}).get("header") or {}
         unit = {"data": str(header["unit"])} if "unit" in header else {}
         return {"timestamp_ns": "ns", **unit, **dict(header.get("units") or {})}
 
@@ -101,7 +113,8 @@ class KeptData:
         Parameters
         ----------
         name
-            Of a file (``"pulses.csv"``), of a ring that was kept in the store, or of a file without its ending.
+            Of a file (``"pulses.csv"``), of a ring that was kept in the store, or of a file without its ending; or
+            of the sink that kept it.
 
         Raises
         ------
@@ -130,6 +143,8 @@ class KeptData:
         files = {one.name: one for one in self.files}
         wanted = [name, *(f"{name}{ending}" for ending in ENDINGS), f"{name}.part", f"{name}{ROWS}"]
         wanted += [f"{name}{ending}{ROWS}" for ending in ENDINGS]
+        written = self._kept_by(name).get("files", ())  # by a sink of this name
+        wanted += [f"{file}{part}" for file in written for part in ("", ".part", ROWS)]
         for one in filter(None, map(files.get, wanted)):
             if ending_of(one.path) in ENDINGS and (one.is_complete or "can be read" in one.note):
                 return one.path
@@ -143,10 +158,14 @@ class KeptData:
 
     def ring_of(self, path: Path) -> str | None:
         """Which ring a file of a sink holds; None when that is not known."""
-        reads = self._described("workers").get(path.name.removesuffix(".part").removesuffix(ROWS), {}).get("reads") or (
-            None,
-        )
-        return None if reads[0] is None else str(reads[0])
+        there = path.relative_to(self.folder) if path.is_relative_to(self.folder) else Path(path.name)
+        name = there.as_posix().removesuffix(".part").removesuffix(ROWS)
+        workers = self._described("workers")
+        with self._reading("configuration"):
+            writers = [about for about in workers.values() if name in about.get("files", ())]
+            # runs that were kept before files were written down: a sink without a name has that of its file
+            about = (writers or [workers.get(name, {})])[0]
+            return str(about["reads"][0]) if about.get("reads") else None
 
     def text_dtype(self, path: Path) -> np.dtype[Any] | None:
         """How the rows of a file were written; a table of text does not tell an f4 from an f8."""

@@ -9,14 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from labdaq.errors import DataError, LabdaqError, LayoutError, NotFoundError
+from labdaq.errors import LabdaqError, LayoutError, NotFoundError
+from labdaq.pipeline.kept.found import StoreLike, run_in, run_of, runs_of
 from labdaq.pipeline.kept.open_run import OpenRun
-from labdaq.pipeline.recording.scan_file import scan_file_of
-from labdaq.store import DataStore, Scan
+from labdaq.store import DataStore
 
 __all__ = ["RunList", "RunSummary", "open_run", "runs"]
 
-StoreLike = str | os.PathLike[str]
 _HEADS = ("number", "name", "state", "begun (UTC)", "seconds", "events", "comment")
 
 
@@ -120,7 +119,7 @@ def runs(
     with _opened(store) as opened:
         fields: dict[str, Any] = {} if name is None else {"name": name}
         _tag, keys = opened.search_existing_scans(created=created, **fields)
-        found = [_summary(run) for run in _runs_of(opened, keys)]
+        found = [_summary(run) for run in runs_of(opened, keys)]
     wanted = None if comment is None else comment.lower()
     return RunList(
         run
@@ -151,12 +150,6 @@ def _summary(run: OpenRun) -> RunSummary:
     return RunSummary(run.number, run.name, run.state, run.begun, seconds, events, run.comment, run.folder, run.key)
 
 
-def _runs_of(store: DataStore, keys: Iterable[str]) -> Iterator[OpenRun]:
-    for key in keys:
-        with contextlib.suppress(NotFoundError):  # deleted meanwhile, or no run
-            yield _run_of(store, store.load_scan(key))
-
-
 @contextlib.contextmanager
 def _opened(store: StoreLike) -> Iterator[DataStore]:
     opened = DataStore(store, must_exist=True)
@@ -166,45 +159,17 @@ def _opened(store: StoreLike) -> Iterator[DataStore]:
         opened.close()
 
 
-def _run_of(store: DataStore, scan: Scan) -> OpenRun:
-    """The run that a scan is.
-
-    Raises
-    ------
-    NotFoundError
-        It is another scan.
-    """
-    name, number, path = (scan.identity.get(field) for field in ("name", "number", "path"))
-    is_named = path is not None and Path(path).name == _folder_name(name, number)
-    if number is None or path is None or not (is_named or _is_described(scan)):
-        raise NotFoundError(f"scan {scan.key} ({name!r} {number}) is no run of a pipeline")
-    folder, beside = Path(path), getattr(store.engine, "folder", None)
-    if beside is not None and not folder.is_absolute():
-        folder = (Path(beside) / folder).resolve()
-    elif not folder.is_dir() and beside is not None:  # the store was moved, with all its runs
-        folder = Path(beside) / folder.name
-    return OpenRun(folder, str(name), int(number), scan, store)
-
-
-def _is_described(scan: Scan) -> bool:
-    """Whether it says what worked in it, as runs do; some have folders with names of their own."""
-    configuration = scan.info.get("configuration")
-    return isinstance(configuration, dict) and "workers" in configuration
-
-
-def _folder_name(name: Any, number: Any) -> str:
-    return f"{name}_{number:04d}" if isinstance(number, int) else ""
-
-
-def open_run(which: int | StoreLike, store: StoreLike = "runs", name: str | None = None) -> OpenRun:
+def open_run(which: int | StoreLike | RunSummary, store: StoreLike = "runs", name: str | None = None) -> OpenRun:
     """Open a run that was kept, goes on, or was cut.
 
     Parameters
     ----------
     which
-        Folder of the run, its number, or the key of its scan.
+        Folder of the run, its number, or the key of its scan; or what has folder and key: of the list that
+        :func:`runs` gives, or a result.
     store
-        Folder or URL, as it was given to the pipeline.
+        Folder or URL, as it was given to the pipeline. For the folder of a run in a store with a password it is
+        needed: there is no password in the folder.
     name
         Of the pipeline, where a number is not enough.
 
@@ -220,60 +185,35 @@ def open_run(which: int | StoreLike, store: StoreLike = "runs", name: str | None
     DataError
         The folder is none of a run.
     """
-    wanted = str(which)
+    wanted = _text_of(which)
     is_key = wanted.startswith("labdaq:scan:")
     if not is_key and not wanted.isdecimal():
         folder, base = Path(wanted), Path("runs").absolute() if "://" in os.fspath(store) else Path(store)
-        return _open_folder(folder if folder.is_dir() else base / folder, store)
+        return run_in(folder if folder.is_dir() else base / folder, store)
     opened = DataStore(store, must_exist=True)
     try:
-        return _run_of(opened, opened.load_scan(wanted)) if is_key else _numbered(opened, int(wanted), name)
+        return run_of(opened, opened.load_scan(wanted)) if is_key else _numbered(opened, int(wanted), name)
     except BaseException:
         opened.close()
         raise
 
 
+def _text_of(which: Any) -> str:
+    """Folder, number or key; of what stands for a run its folder, or its key where that is not of this machine."""
+    folder, key = getattr(which, "folder", None), getattr(which, "key", "")
+    if not isinstance(folder, Path):
+        return str(which)
+    return str(key) if key and not folder.is_dir() else str(folder.absolute())
+
+
 def _numbered(store: DataStore, number: int, name: str | None) -> OpenRun:
     fields: dict[str, Any] = {"number": number, **({} if name is None else {"name": name})}
-    found = list(_runs_of(store, store.search_existing_scans(order="newest", **fields)[1]))
+    found = list(runs_of(store, store.search_existing_scans(order="newest", **fields)[1]))
     if len(found) == 1:
         return found[0]
     if found:
         there = "; ".join(f"{run!r} ({run.key})" for run in found)
         raise NotFoundError(f"run {number}: which one? {there}. Give name=, or the key")
-    newest = _runs_of(store, store.search_existing_scans(order="newest", limit=20)[1])
+    newest = runs_of(store, store.search_existing_scans(order="newest", limit=20)[1])
     there = ", ".join(f"{run.name} {run.number}" for run in newest) or "none"
     raise NotFoundError(f"there is no run {number}{f' of {name!r}' if name else ''} in {store.url}; there are {there}")
-
-
-def _open_folder(folder: Path, store: StoreLike) -> OpenRun:
-    """A run by its folder: with its scan, where that is found."""
-    if not folder.is_dir():
-        raise NotFoundError(f"there is no folder {folder}: give that of a run, its number, or its key")
-    if (elsewhere := scan_file_of(folder)) is not None:
-        opened = DataStore(elsewhere.store, must_exist=True)
-        try:
-            return _run_of(opened, opened.load_scan(elsewhere.key))
-        except BaseException:
-            opened.close()
-            raise
-    name, _, number = folder.absolute().name.rpartition("_")
-    if not name or not number.isdigit():
-        raise DataError(f"{folder} is no folder of a run: these are called by name and number, as muon_0001")
-    beside = folder.absolute().parent
-    url = beside if (beside / "catalogue.db").is_file() else store if "://" in os.fspath(store) else None
-    if url is not None:
-        opened = DataStore(url, must_exist=True)
-        try:
-            keys = opened.search_existing_scans(name=name, number=int(number), order="newest")[1]
-            for run in _runs_of(opened, keys):
-                if run.folder.name == folder.absolute().name:
-                    run.folder = folder
-                    return run
-        except BaseException:
-            opened.close()
-            raise
-        opened.close()
-    if not (folder / "board").is_file():
-        raise DataError(f"{folder} is no folder of a run: there is no board in it")
-    return OpenRun(folder, name, int(number), None, None)

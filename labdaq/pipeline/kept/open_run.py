@@ -1,5 +1,7 @@
 """A run that was kept, opened again: what was said about it, what it came to, and its data."""
 
+import contextlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +24,9 @@ from labdaq.store import DataStore, Scan
 
 __all__ = ["OpenRun", "ParameterChange", "state_of"]
 
+_SILENT_S = 10.0
+"""A process that goes on notes several times a second that it lives; one that did not for so long has died."""
+
 
 @dataclass(frozen=True)
 class ParameterChange:
@@ -36,11 +41,16 @@ class ParameterChange:
 
 
 def state_of(scan: Scan | None, store: DataStore | None, folder: Path) -> str:
-    """What became of a run: ended, failed, or cut, when its process died; or what it is doing at this moment."""
-    result = (scan.info if scan is not None else {}).get("result")
+    """What became of a run: ended, failed, or cut, when its process died; or what it is doing at this moment.
+
+    Of a run whose scan was not found, as its board tells; unknown, when that tells nothing.
+    """
+    if scan is None:
+        return _state_left(folder)
+    result = scan.info.get("result")
     if isinstance(result, Mapping):
         return str(result.get("state", "failed")).lower()
-    if scan is None or store is None or scan.state.name == "CLOSED" or store.engine.lost_owner(scan.key) is not None:
+    if store is None or scan.state.name == "CLOSED" or store.engine.lost_owner(scan.key) is not None:
         return "cut"
     if is_lost(scan.info.get("process")):  # a store of several machines does not tell
         return "cut"
@@ -50,12 +60,23 @@ def state_of(scan: Scan | None, store: DataStore | None, folder: Path) -> str:
         return "running"
 
 
+def _state_left(folder: Path) -> str:
+    """What the board of a run says, if anybody still keeps it."""
+    try:
+        left = board_left(folder, {})
+    except LabdaqError:
+        return "unknown"
+    is_kept = left.state.is_over or time.time_ns() - left.alive_ns < _SILENT_S * 1e9
+    return left.state.name.lower() if is_kept else "cut"
+
+
 class OpenRun(KeptData):
     """A run that was kept; from :func:`labdaq.pipeline.open_run`.
 
     Also one that was cut, by ``kill -9`` or a loss of power: then `state` is ``"cut"``, `left` tells what its
     workers had counted, `files` which of its files are complete, and streams of the store are read up to the last
-    point that was acknowledged. It shows how things stood when it was opened.
+    point that was acknowledged. A Parquet file is written a block at a time: it may lack the last events that its
+    sink had accepted. It shows how things stood when it was opened.
 
     Attributes
     ----------
@@ -67,7 +88,8 @@ class OpenRun(KeptData):
     key : str
         Of its scan; empty when only the folder is left.
     state : str
-        ended, failed, cut; or of a run that goes on: running, paused, draining.
+        ended, failed, cut; or of a run that goes on: running, paused, draining. Unknown, when its scan was not found
+        and its board cannot be read.
     info : dict
         What was said about it: comment, operator, configuration, versions, machine, clocks.
     """
@@ -90,9 +112,15 @@ class OpenRun(KeptData):
         """When it began, UTC."""
         with self._reading("clocks"):
             known = self.info.get("clock_begin", {}).get("utc_ns")
-            if known is None:
-                known = self._scan.created_ns if self._scan is not None else self.folder.stat().st_mtime_ns
-            return datetime.fromtimestamp(known / 1e9, UTC)
+            if known is None and self._scan is not None:
+                known = self._scan.created_ns
+            return self._begun_left() if known is None else datetime.fromtimestamp(known / 1e9, UTC)
+
+    def _begun_left(self) -> datetime:
+        """When its log began; its folder changes with each file."""
+        with contextlib.suppress(LabdaqError, ValueError):
+            return datetime.fromisoformat(self.log.partition(" ")[0])
+        return datetime.fromtimestamp(self.folder.stat().st_mtime, UTC)
 
     @cached_property
     def left(self) -> BoardLeft:
@@ -136,7 +164,7 @@ class OpenRun(KeptData):
         return RunResult(
             **known,
             state=RunState.FAILED if is_cut else left.state,
-            reason="it was cut: its process died" if is_cut else "it goes on",
+            reason=self._reason_left(left.state),
             events=left.events,
             seconds=left.seconds,
             live_time_s=left.seconds * (1 - deadtime),
@@ -144,6 +172,13 @@ class OpenRun(KeptData):
             ledger=ledger_left(left, self.info),
             nerror=sum(worker.nerror for worker in left.workers),
         )
+
+    def _reason_left(self, state: RunState) -> str:
+        if self.state != "cut":
+            return "its scan was not found, and its board tells no more" if state.is_over else "it goes on"
+        parts = [file.name.removesuffix(".part") for file in self.files if file.name.endswith(".parquet.part")]
+        lacks = f"; {', '.join(parts)} may lack the last events that were accepted for it: see files"
+        return f"it was cut: its process died{lacks if parts else ''}"
 
     def _sources(self) -> list[str]:
         return [name for name, one in self._described("workers").items() if one.get("role") == "source"]

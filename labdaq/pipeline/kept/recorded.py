@@ -100,7 +100,8 @@ def recorded(source: Any, ring: str | None = None, store: str | os.PathLike[str]
 
 def _reopened(run: OpenRun, source: Any, ring: str | None, store: Any) -> Generator[Piece]:
     """The events of a run, whose store is open while they are read."""
-    where, place = (source, store) if not run.key else (run.key, _url_of(run, store))
+    is_folder = not str(source).isdecimal() and Path(source).is_dir()
+    where, place = (source, store) if is_folder or not run.key else (run.key, _url_of(run, store))
     with open_run(where, place) as again:
         yield from _of_run(again, ring).pieces()
 

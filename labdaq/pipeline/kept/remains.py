@@ -49,6 +49,8 @@ class BoardLeft:
     waited_s: float
     """In which the sources waited for room, or copied."""
     workers: tuple[WorkerLeft, ...]
+    alive_ns: int = 0
+    """When its process was last seen at work: nanoseconds since 1970, UTC; 0: never."""
 
     def __str__(self) -> str:
         lines = [f"{self.events} events in {self.seconds:.3g} s, {self.state.name.lower()}"]
@@ -98,7 +100,8 @@ def _read(board: Board, names: Sequence[str], info: Mapping[str, Any]) -> BoardL
         name = names[origin - 1] if origin <= len(names) else f"worker {origin}"
         workers.append(WorkerLeft(name, row.state, row.counts(), row.get(b.W_WRITTEN), row.get(b.W_ERRORS)))
         waited_ns += row.get(b.W_WAITED_NS)
-    return BoardLeft(RunState(words[b.STATE]), board.taken, _seconds(board, info), waited_ns / 1e9, tuple(workers))
+    seconds, alive_ns = _seconds(board, info), int(words[b.HEARTBEAT_NS])
+    return BoardLeft(RunState(words[b.STATE]), board.taken, seconds, waited_ns / 1e9, tuple(workers), alive_ns)
 
 
 def _seconds(board: Board, info: Mapping[str, Any]) -> float:

@@ -53,6 +53,9 @@ def _described(node: Node) -> dict[str, Any]:
         "options": _plain(node.options),
         "parameters": {name: {"value": one.value, "unit": one.unit} for name, one in parameters_of(node.work).items()},
     }
+    files = getattr(node.work, "file_names", None)
+    if isinstance(files, list | tuple) and files:
+        about["files"] = [str(name) for name in files]
     if isinstance(node.work, functools.partial):
         about["work"] = node.work.func.__qualname__
         about["settings"] = _plain(node.work.keywords)

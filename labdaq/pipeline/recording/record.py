@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import labdaq
-from labdaq.errors import LabdaqError, ResourceError
+from labdaq.errors import LabdaqError, ResourceError, StateError
 from labdaq.pipeline.nodes import Node
 from labdaq.pipeline.recording.describing import description_of
 from labdaq.pipeline.recording.diagram import data_flow_svg
@@ -42,8 +42,21 @@ def new_record(name: str, number: int, store: Any, nodes: Sequence[Node], commen
         Of the run, when nothing is kept.
     store
         Folder or URL; None: nothing is kept.
+
+    Raises
+    ------
+    StateError
+        A source has nothing to give any more: there would be nothing to keep.
     """
+    _check_fresh(nodes)
     return Scratch(number) if store is None else RunRecord(name, store, nodes, comment)
+
+
+def _check_fresh(nodes: Sequence[Node]) -> None:
+    """A generator is good for one run, at whose end it is closed; the function that makes it, or a list, for all."""
+    used = [node.who for node in nodes if node.is_source and getattr(node.work, "gi_frame", node) is None]
+    if used:
+        raise StateError(f"{used[0]} is a generator that was used up: give the function that makes it, or a list")
 
 
 class Record(ABC):
@@ -152,8 +165,8 @@ class RunRecord(Record):
             path = str(self.folder) if folder is None else relative(folder, base)
             identity = {"name": name, "number": self.number, "data_policy": "none", "path": path}
             self.scan = self._store.create_scan(identity, _facts(nodes, comment))
-            if folder is not None:
-                ScanFile(str(own or self._store.url), self.scan.key).write(folder)
+            if folder is not None or own is None:
+                ScanFile(str(own or self._store.url), self.scan.key).write(self.folder)
         except BaseException as error:
             self._store.close()
             if isinstance(error, OSError) and not isinstance(error, LabdaqError):

@@ -1,6 +1,7 @@
 """How a run whose folder is not in that of its store is found: a small file in the folder, with store and scan.
 
-Paths are relative where that is possible, so that folder and store can be moved together.
+Paths are relative where that is possible, so that folder and store can be moved together. A URL is written without
+its password, which who opens the run has to know.
 """
 
 import json
@@ -20,8 +21,13 @@ class ScanFile:
     """Where the scan of a run is."""
 
     store: str
-    """Folder or URL."""
+    """Folder, or URL without a password."""
     key: str
+
+    @property
+    def is_url(self) -> bool:
+        """Whether the store is no folder of this machine."""
+        return _is_url(self.store)
 
     def write(self, folder: Path) -> None:
         """Write it down in the folder of the run.
@@ -31,7 +37,7 @@ class ScanFile:
         ResourceError
             The system refuses the file.
         """
-        place = self.store if _is_url(self.store) else relative(Path(self.store), folder)
+        place = self.store if self.is_url else relative(Path(self.store), folder)
         try:
             (folder / _NAME).write_text(json.dumps({"store": place, "key": self.key}), encoding="utf-8")
         except OSError as error:

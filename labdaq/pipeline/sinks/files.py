@@ -75,7 +75,15 @@ def _by_ending(path: Path, ring: DeclaredRing) -> Any:
     return makers[path.suffix]()
 
 
-class TableSink:
+class _Reopened:
+    """Goes to another process as it was before its first run: what is open stays here."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        unopened: dict[str, Any] = {"_file": None, "_journal": None, "_streams": {}}
+        return {name: unopened.get(name, value) for name, value in vars(self).items()}
+
+
+class TableSink(_Reopened):
     """Writes events as rows of a table: counter, time stamp, dead time, and the fields of the ring.
 
     Parameters
@@ -84,6 +92,12 @@ class TableSink:
         With the settings of the file; each run gets a new one of this name in its folder.
     ring
         Whose events they are.
+
+    Attributes
+    ----------
+    file_names : tuple of str
+        What it writes into the folder of a run, so that the record of the run says whose events are in it. Every
+        sink of files has it.
     """
 
     def __init__(self, file: CsvFile | ParquetFile, ring: DeclaredRing) -> None:
@@ -101,6 +115,7 @@ class TableSink:
         self._file: Any = None
         self._flushed_s = 0.0
         self.name = file.path.name
+        self.file_names = (file.path.as_posix(),)
 
     @property
     def lost(self) -> int:
@@ -128,7 +143,7 @@ class TableSink:
             self._file.close()
 
 
-class ArchiveSink:
+class ArchiveSink(_Reopened):
     """Writes each event as a small Parquet file of a tar archive, as mimoCoRB does."""
 
     def __init__(self, file: ParquetTarFile, ring: DeclaredRing) -> None:
@@ -140,6 +155,7 @@ class ArchiveSink:
         self._template = file
         self._file: ParquetTarFile | None = None
         self.name = file.path.name
+        self.file_names = (file.path.as_posix(),)
 
     def open(self, folder: Path) -> None:
         """Begin an archive in the folder of a run."""
@@ -157,7 +173,7 @@ class ArchiveSink:
             self._file.close()
 
 
-class DatasetSink:
+class DatasetSink(_Reopened):
     """Writes events into growing datasets of an HDF5 or Zarr file: one for each field and plane.
 
     Such a file can be read only when it is complete. Until then a :class:`~labdaq.pipeline.sinks.journal.Journal`
@@ -173,6 +189,7 @@ class DatasetSink:
         self._journal: Journal | None = None
         self._is_whole = True
         self.name = path.name
+        self.file_names = (path.as_posix(),)
 
     def open(self, folder: Path) -> None:
         """Begin a file in the folder of a run."""
@@ -207,7 +224,7 @@ class DatasetSink:
             self._journal.close(remove=self._is_whole)
 
 
-class StoreSink:
+class StoreSink(_Reopened):
     """Keeps events as streams of the run's scan: ``ring``, or ``ring.field``, and ``ring.counter`` and so on."""
 
     def __init__(self, ring: DeclaredRing) -> None:

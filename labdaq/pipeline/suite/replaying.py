@@ -19,6 +19,7 @@ def build_replay(
     source: str | None = None,
     ring: str | None = None,
     store: str | Path | None = None,
+    recorded_in: str | Path | None = None,
     **settings: Any,
 ) -> SuitePipeline:
     """Make the pipeline that a suite describes, with recorded events in place of a source.
@@ -36,7 +37,10 @@ def build_replay(
     ring
         The ring whose events are taken; by default that of the source, or the only one that was kept.
     store
-        Where runs are looked for and kept, instead of where the suite says.
+        Where the new run is kept, instead of where the suite says.
+    recorded_in
+        Where the recorded run is looked for: a folder or the URL of a store. By default where the suite keeps its
+        runs; where ``store`` is, if it keeps none.
     **settings
         Of :class:`labdaq.pipeline.Replay`: timing, speed, loop and so on.
 
@@ -49,9 +53,8 @@ def build_replay(
     """
     name = _source_of(suite, source)
     part = suite.workers[name]
-    place = str(store or suite.store_place() or "runs")
     which = f"{suite.name}_{int(str(recorded)):04d}" if str(recorded).isdecimal() else str(recorded)
-    settings["store"] = place
+    settings["store"] = str(recorded_in or suite.store_place() or store or "runs")
     if ring is None and isinstance(part, SourcePart):
         replay = _replay_of_ring(which, part.writes, settings)
     else:

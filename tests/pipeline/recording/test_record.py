@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from labdaq import DataStore
-from labdaq.errors import LabdaqError, LayoutError
+from labdaq.errors import LabdaqError, LayoutError, StateError
 from labdaq.files import read_csv
 from labdaq.pipeline import Pipeline, RunState
 from labdaq.pipeline.recording.describing import description_of
@@ -114,3 +114,31 @@ def test_the_code_of_what_a_user_wrote_is_kept_wrapped_or_not():
     assert "return event.data.max() > level" in told["workers"]["find"]["code"]
     assert "code" not in told["workers"]["look"]
     assert told["rings"]["raw"]["header"] == {"gain": 2.0, "names": ["a", "b"]}
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+@pytest.mark.parametrize("events", [5, 2])
+def test_a_generator_is_good_for_one_run_and_the_next_one_says_so(tmp_path, is_kept, events):
+    def numbers():
+        yield from map(float, range(5))
+
+    with Pipeline("once", store=tmp_path if is_kept else None) as daq:
+        raw = daq.ring("raw", "f8", capacity=16)
+        daq.source(numbers(), raw)
+        daq.drain(raw)
+        assert daq.run(events=events).events == events
+        with pytest.raises(StateError, match=r"source 'numbers'.*give the function that makes it"):
+            daq.run()
+        assert daq.state == RunState.ENDED
+    assert len(list(tmp_path.glob("once_*"))) == (1 if is_kept else 0)
+
+
+def test_a_function_that_makes_a_generator_gives_its_events_in_each_run():
+    def numbers():
+        yield from map(float, range(5))
+
+    with Pipeline("again", store=None) as daq:
+        raw = daq.ring("raw", "f8", capacity=16)
+        daq.source(numbers, raw)
+        daq.drain(raw)
+        assert [daq.run().events for _ in range(2)] == [5, 5]

@@ -2,6 +2,7 @@
 
 import tarfile
 
+import cloudpickle
 import h5py
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from zarr.core.sync import cleanup_resources
 from labdaq import DataStore
 from labdaq.errors import LayoutError
 from labdaq.files import CsvFile, ParquetFile, iterate_parquet, read_csv
-from labdaq.pipeline import Pipeline, RunState, StoreSink
+from labdaq.pipeline import Pipeline, RunState, StoreSink, open_run
 from labdaq.pipeline.sinks.files import as_sink
 
 PULSE = np.dtype([("height", "f8"), ("width", "i4")])
@@ -120,3 +121,17 @@ def test_a_full_disk_fails_the_run_which_drains_and_says_where():
     assert "make room on the disk" in result.reason
     assert result.ledger["keep"].undelivered == result.events
     assert result.ledger.is_closed
+
+
+@pytest.mark.parametrize("sink", ["raw.csv", "raw.parquet", "raw.h5", "raw.zarr", "store"])
+def test_after_a_run_a_pipeline_still_goes_to_another_process(tmp_path, sink):
+    with Pipeline("away", store=tmp_path) as daq:
+        raw = daq.ring("raw", "f8", capacity=16)
+        daq.source([0.5, 1.5], raw)
+        daq.sink(sink, raw)
+        daq.run()
+        text = cloudpickle.dumps(daq)
+    with cloudpickle.loads(text) as other:
+        folder = other.run().folder
+    with open_run(folder) as run:
+        assert run.table("raw")["data"].tolist() == [0.5, 1.5]
