@@ -124,6 +124,70 @@ def test_an_event_is_accepted_when_something_was_written_while_it_was_at_hand(ac
     sink.close()
 
 
+class Dies(Exception):
+    """What ends a process at a moment that a test has chosen."""
+
+
+class Mortal(Account):
+    """An account whose worker dies between the note that an event is done and its release."""
+
+    dies = False
+
+    def finished(self, *noted):
+        super().finished(*noted)
+        if self.dies:
+            raise Dies
+
+
+@pytest.fixture
+def pair(buffer):
+    """Two buffers with two events each, and the setups of those who read both."""
+    other = bm.NewBuffer(8, 4, WAVE)
+    setups = [one.new_reader_group() | {"place": (number, 2)} for number, one in enumerate((buffer, other))]
+    write(buffer, 2)
+    write(other, 2)
+    yield setups
+    other.abort()
+    other.close()
+
+
+def test_events_of_two_buffers_are_counted_once_also_when_one_who_reads_both_dies(tmp_path, pair):
+    board = Board.create(tmp_path / "board", 2)
+    mortal, heir = (Mortal.opened(board.path, number, False) for number in range(2))
+    first, second = (bm.Reader(setup | {"account": mortal}) for setup in pair)
+    first.get()
+    second.get()
+    second.close()
+    mortal.dies = True
+    with pytest.raises(Dies):
+        first.get()
+    first.__exit__(Dies, None, None)  # what it had at hand goes to another
+    for setup, expected in zip(pair, (2, 1), strict=True):
+        with bm.Reader(setup | {"account": heir}) as reader:
+            for _ in range(expected):
+                reader.get()
+    assert [row.counts()["accepted"] for row in board.rows()] == [1, 3]
+    board.close()
+
+
+def test_what_is_written_is_for_all_that_is_at_hand(account, pair):
+    row, opened = account
+    own, sink = {"account": opened(True)}, bm.NewBuffer(8, 4, WAVE)
+    writer = bm.Writer(sink.new_writer() | own)
+    first, second = (bm.Reader(setup | own) for setup in pair)
+    first.get()
+    writer.get_new_buffer()
+    second.get()
+    first.get()
+    second.get()
+    assert (row.counts()["accepted"], row.counts()["rejected"]) == (1, 1)
+    for one in (first, second, writer):
+        one.close()
+    assert (row.counts()["accepted"], row.counts()["rejected"]) == (1, 3)
+    sink.abort()
+    sink.close()
+
+
 def test_who_writes_nothing_accepts_all_that_it_has_read(account, buffer):
     row, opened = account
     reader = bm.Reader(buffer.new_reader_group() | {"account": opened(False)})

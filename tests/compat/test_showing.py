@@ -44,11 +44,30 @@ def test_a_panel_starts_pauses_and_stops_a_suite_and_another_process_could(tmp_p
         attached.resume()
         until(lambda: subject.see().state == "RUNNING")
         attached.stop()
-    result = opened.wait(60)
+        assert attached.wait(60) == RunState.ENDED  # this process lives on
+        result = opened.wait(60)
+        assert (attached.is_over, attached.result.events) == (True, result.events)
+        with pytest.raises(StateError, match="is over"):
+            attached.pause()
     assert (result.state, result.reason, result.ledger.is_closed) == (RunState.ENDED, "asked to from outside", True)
     assert subject.see().balance[0].startswith("source: in ")
     assert subject.allowed() == {"start"}
     subject.close()
+
+
+def test_what_started_hears_commands_at_once_and_tells_its_numbers_also_afterwards(tmp_path):
+    opened = open_v1(suite(tmp_path, DRAIN))
+    run = opened.start()
+    assert (opened.state, run.snapshot().state) == (RunState.RUNNING, "RUNNING")
+    opened.pause()
+    opened.resume()
+    until(lambda: run.snapshot().events)
+    opened.stop()
+    result = opened.wait(60)
+    last = run.snapshot()
+    assert (last.state, last.events) == ("ENDED", result.events)
+    assert {ring.name: ring.written for ring in last.rings}["RB_1"] == result.written["RB_1"] > 0
+    assert {node.name: node.counts["accepted"] for node in last.nodes}["drain"] == result.events
 
 
 def test_displays_of_a_suite_are_live_plots_with_its_settings():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy.typing as npt
 
 from labdaq.compat.mimocorb.access import Access
+from labdaq.compat.mimocorb.accounts import Place, claim_at
 from labdaq.compat.mimocorb.flags import DEADTIME_PPB, DISCARDED, LIMIT
 from labdaq.compat.mimocorb.metadata import UNSET, Metadata, nanoseconds, seconds
 from labdaq.errors import ClosedError, LabdaqError
@@ -147,6 +148,7 @@ class Reader(Access):
 
     def __init__(self, setup_dict: dict[str, Any]) -> None:
         super().__init__(setup_dict)
+        self._place: Place = setup_dict["place"]
         self._reader: EventReader = self._ring.reader(setup_dict["group"])
         self._metadata = _NOTHING
         self._at_hand = 0
@@ -177,7 +179,12 @@ class Reader(Access):
 
     def _take(self, count: int, redelivered: bool) -> None:
         self._at_hand = count
-        self._account.took(self._reader.claim, redelivered)
+        self._account.took(self._claim, redelivered)
+
+    @property
+    def _claim(self) -> int:
+        """The claim at hand, as it is noted; -1 for none."""
+        return claim_at(self._place, self._reader.claim)
 
     def _done(self) -> None:
         self._release()
@@ -185,11 +192,13 @@ class Reader(Access):
 
     def _release(self) -> None:
         """What is at hand was dealt with; another one may take the place of this process before it is noted."""
+        claim = self._claim
         if self._at_hand:
-            self._account.finished(self._at_hand)
+            self._account.finished(claim, self._at_hand)
             self._at_hand = 0
         self._reader.release()
-        self._account.released(is_over=self._reader.claim < 0)
+        if claim >= 0 > self._claim:
+            self._account.released(claim)
 
     def get_metadata(self) -> tuple[int, float, float]:
         """Counter, time stamp [s] and dead time of the event at hand; ``(0, -1, -1)`` without one."""

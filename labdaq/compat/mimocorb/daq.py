@@ -131,6 +131,7 @@ class run_mimoDAQ:  # noqa: N801
             show(dashboard_of(attach(self.folder), plots_of(self.suite, self.bc.rings)))
         try:
             self.bc.start_workers(hold=True)
+            self.kept.has_begun.set()
             while self._goes_on(keyboard):
                 self.bc.poll()
                 self._show()

@@ -21,13 +21,18 @@ class Group:
     name: str
     """Theirs, for messages."""
     setup: dict[str, Any]
-    """The setup dictionary of its readers."""
+    """The setup dictionary of its readers, with the place of the buffer among those that they read."""
 
 
 def reader_groups(teams: Sequence[Team], buffers: Mapping[str, NewBuffer]) -> list[Group]:
     """Make the reader groups of a suite, called as those who read."""
     return [
-        Group(ring.name, team.functions, team.node.name, buffers[ring.name].new_reader_group(team.node.name))
+        Group(
+            ring.name,
+            team.functions,
+            team.node.name,
+            buffers[ring.name].new_reader_group(team.node.name) | {"place": (number, len(team.node.reads))},
+        )
         for team in teams
-        for ring in team.node.reads
+        for number, ring in enumerate(team.node.reads)
     ]

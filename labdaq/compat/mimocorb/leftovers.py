@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from labdaq.compat.mimocorb.accounts import PlacedRow
 from labdaq.compat.mimocorb.crew import Worker
 from labdaq.compat.mimocorb.grouping import Group
 from labdaq.pipeline.running.closing import flush
@@ -37,7 +38,9 @@ class Leftovers:
 
     def count(self, group: Group, ring: Ring, workers: Sequence[Worker]) -> None:
         """Count what a group has read, and read what it has not, until its ring has ended."""
-        rows = [one.row for one in workers if one.function in group.functions and one.row is not None]
+        place = group.setup["place"]
+        own = [one.row for one in workers if one.function in group.functions]
+        rows = [PlacedRow(row, place) for row in own if row is not None]
         left = flush(ring, group.setup["group"], rows)
         frames = sum(one.frames for one in ring.statistics().groups if one.name == group.setup["group"])
         self.events_read[group.buffer, group.name] = frames - left

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from labdaq.compat.mimocorb.accounts import Account
+from labdaq.compat.mimocorb.accounts import ONLY, Account
 from labdaq.compat.mimocorb.buffer_access import Reader, Writer
 from labdaq.compat.mimocorb.buffer_observer import Observer
 from labdaq.compat.mimocorb.flags import (
@@ -126,6 +126,7 @@ class NewBuffer:
             "active": active,
             "paused": self.writers_paused,
             "account": Account(),
+            "place": ONLY,
             "debug": self._debug,
         }
 

@@ -23,6 +23,7 @@ from labdaq.pipeline.running.detached import write_attach_file
 from labdaq.pipeline.running.limits import Limits
 from labdaq.pipeline.running.result import RunResult
 from labdaq.pipeline.running.run import Run
+from labdaq.pipeline.running.snapshots import Snapshot, snapshot_of
 from labdaq.pipeline.running.states import Command, RunState, next_state
 from labdaq.pipeline.running.supervision import Supervisor
 from labdaq.pipeline.workers import board as b
@@ -73,8 +74,12 @@ class SuiteRun(RunControls):
         Whether data are left behind on purpose.
     result : RunResult or None
         When it is over.
+    has_begun : threading.Event
+        Set when its workers are on their way: from then on it hears commands.
     is_left : threading.Event
         Set when whoever led it has left it.
+    on_over : list
+        Functions that are called when it is over.
 
     Raises
     ------
@@ -108,7 +113,10 @@ class SuiteRun(RunControls):
         self.parameters: list[Any] = []
         self.undelivered: Counter[str] = Counter()
         self.result: RunResult | None = None
+        self.on_over: list[Callable[[], None]] = []
+        self.has_begun = threading.Event()
         self.is_left = threading.Event()
+        self._last: Snapshot | None = None
         self._final: RunState | None = None
         self._asked: RunState | None = None
         self._outside = Supervisor(self.as_run)
@@ -223,6 +231,10 @@ class SuiteRun(RunControls):
         """Whether nobody else writes what a node writes."""
         return Run.is_only_writer(self.as_run, node)
 
+    def snapshot(self) -> Snapshot:
+        """What it is doing now, as numbers; of a run that is over, at its end. Rates are those since the beginning."""
+        return self._last or snapshot_of(self.as_run)
+
     # ------------------------------------------------------------------------------- while it runs
 
     def _look(self) -> None:
@@ -276,8 +288,11 @@ class SuiteRun(RunControls):
             self._told_state, self._final = self.state, final
             self._note()
             self.result = close_books(self.as_run)
+            self._last = snapshot_of(self.as_run)
             self.record.end(self.as_run)
         finally:
             self._final = final
+            for then in self.on_over:
+                then()
             self._outside._refuse_the_rest()
             self.board.close()

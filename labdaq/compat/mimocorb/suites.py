@@ -100,16 +100,27 @@ class MimocorbSuite(RunControls):
         return self._ended()
 
     def start(self, events: int | None = None, seconds: float | None = None) -> SuiteRun:
-        """Begin a run and return at once: it goes on in a thread, for :meth:`wait`, `panel` and `stop`.
+        """Begin a run, and return when its processes are on their way: it goes on in a thread, and hears commands.
 
         Raises
         ------
         StateError
             A run is on.
+        LabdaqError, OSError
+            What kept it from beginning. Ctrl-C aborts it.
         """
         daq = self._made(events, seconds, verbose=0, has_keyboard=False)
         self._thread = threading.Thread(target=self._lead, args=(daq, []), name=f"run of {self.name}", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+            daq.kept.has_begun.wait()
+        except KeyboardInterrupt:
+            daq.kept.reason = "interrupted"
+            daq.command("A")
+            raise
+        if self._error is not None:
+            self._thread.join()
+            self._ended()
         return daq.kept
 
     def wait(self, timeout: float | None = None) -> SuiteResult:
@@ -156,6 +167,7 @@ class MimocorbSuite(RunControls):
         finally:
             if daq.kept.result is not None:
                 self.last = outcome_of(daq.kept.result, daq.bc, is_interrupted="SIGINT" in seen)
+            daq.kept.has_begun.set()  # or it never will
             daq.kept.is_left.set()
 
     def _ended(self) -> SuiteResult:

@@ -11,7 +11,7 @@ from typing import Any
 from labdaq.errors import ClosedError, DataError, NotFoundError, ResourceError, StateError, WaitTimeoutError
 from labdaq.native.process import Identity, is_alive
 from labdaq.pipeline.running.controls import RunControls
-from labdaq.pipeline.running.detached import ATTACH_FILE, bury
+from labdaq.pipeline.running.detached import ATTACH_FILE, IS_PUT_AWAY, bury
 from labdaq.pipeline.running.finding import folder_of
 from labdaq.pipeline.running.requests import answered, ask
 from labdaq.pipeline.running.result import RunResult
@@ -121,8 +121,9 @@ class AttachedRun(RunControls):
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended, and its process with it."""
-        return not self.is_alive
+        """Whether it has ended and everything is put away, or its process is gone; the process may live on."""
+        is_put_away = self._board is not None and self._board.words[IS_PUT_AWAY]
+        return bool(is_put_away) or not self.is_alive
 
     @property
     def events(self) -> int:
@@ -233,10 +234,10 @@ class AttachedRun(RunControls):
     def _ask(self, wish: dict[str, Any], what: str) -> None:
         if self.is_over:
             raise StateError(f"{what} is not possible: run {self.number} of {self.name!r} is over")
-        answered(ask(self.folder, wish), what, _PATIENCE_S, lambda: self.is_alive)
+        answered(ask(self.folder, wish), what, _PATIENCE_S, lambda: not self.is_over)
 
     def wait(self, timeout: float | None = None) -> RunState:
-        """Wait until the run and its process have ended; the state it came to.
+        """Wait until the run is over; the state it came to. A process that was started from here for it has ended, too.
 
         Raises
         ------
@@ -244,10 +245,11 @@ class AttachedRun(RunControls):
             It goes on after ``timeout`` seconds.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while self.is_alive:
+        while not self.is_over:
             if deadline is not None and time.monotonic() > deadline:
                 raise WaitTimeoutError(f"run {self.number} of {self.name!r} goes on after {timeout:g} s")
             time.sleep(0.02)
+        bury(self._process.pid)
         return self.state
 
     def panel(self) -> Any:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +22,18 @@ from labdaq import errors
 from labdaq.errors import LabdaqError, LayoutError, ResourceError
 from labdaq.native.process import this_process
 from labdaq.pipeline.running.states import Command
+from labdaq.pipeline.workers import board as b
+from labdaq.pipeline.workers.board import Board
 
 if TYPE_CHECKING:
     from labdaq.pipeline.pipeline import Pipeline
     from labdaq.pipeline.running.run import Run
 
-__all__ = ["ATTACH_FILE", "bury", "start_detached"]
+__all__ = ["ATTACH_FILE", "IS_PUT_AWAY", "bury", "start_detached", "write_attach_file"]
 
 ATTACH_FILE = "attach.json"
+IS_PUT_AWAY = b.HEAD_WORDS - 1
+"""Word of the board: the run is over and its record closed. Its process may live on, as the kernel of a notebook."""
 _PROGRAM = "from labdaq.pipeline.running.detached import main; main()"
 _LAST_THREADS_S = 5.0
 _children: list[subprocess.Popen[bytes]] = []
@@ -120,7 +125,17 @@ def _tell(what: dict[str, str]) -> None:
 
 
 def write_attach_file(run: "Run") -> None:
-    """Write down how the run is found."""
+    """Write down how the run is found, and on its board, when it is over, that it is.
+
+    Raises
+    ------
+    ResourceError
+        The system refuses the file.
+    """
+    run.on_over.append(partial(run.board.words.__setitem__, IS_PUT_AWAY, 1))
+    if run.result is not None:  # it may have called those before this one came, and its board be closed
+        with contextlib.suppress(LabdaqError):
+            Board.open(run.folder / "board").words[IS_PUT_AWAY] = 1
     me = this_process()
     about = {
         "pid": me.pid,

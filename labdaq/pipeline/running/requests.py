@@ -23,6 +23,7 @@ __all__ = ["Request", "answered", "ask", "requests_in"]
 _FOLDER = "requests"
 _LARGEST = 1 << 16
 _LOOK_S = 0.005
+_PLAIN = (str, int, float, type(None))
 _numbers = itertools.count()
 
 
@@ -113,7 +114,7 @@ def answered(path: Path, what: str, patience_s: float, is_alive: Callable[[], bo
 
 
 def requests_in(folder: Path) -> Iterator[Request]:
-    """What was asked for since the last look, oldest first; what cannot be read is passed over.
+    """What was asked for since the last look, oldest first; what cannot be read, as a wish that nobody can fulfil.
 
     Examples
     --------
@@ -129,10 +130,22 @@ def requests_in(folder: Path) -> Iterator[Request]:
         return
     for path in paths:
         try:
-            with path.open("rb") as file:
-                wish = json.loads(file.read(_LARGEST))
+            wish = _wish_in(path)
             path.unlink()
-        except (OSError, ValueError):
+        except OSError:  # who asked took it back
             continue
-        if isinstance(wish, dict):
-            yield Request(path, wish)
+        yield Request(path, wish)
+
+
+def _wish_in(path: Path) -> dict[str, Any]:
+    """What a file asks for; what is wrong with it where it asks for nothing."""
+    with path.open("rb") as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        return {"unreadable": f"longer than {_LARGEST} bytes"}
+    try:
+        wish = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        return {"unreadable": str(error)}
+    is_plain = isinstance(wish, dict) and all(isinstance(one, _PLAIN) for one in wish.values())
+    return wish if is_plain else {"unreadable": "neither names nor plain values"}

@@ -30,7 +30,7 @@ class AttachedObservation:
         self._cpu_ns: dict[str, int] = {}
 
     def now(self) -> Snapshot:
-        """The numbers of this moment; of a run whose process has ended without its rings, which are gone."""
+        """The numbers of this moment; of a run that is over without its rings, which are gone or another run's."""
         run, now_s = self._run, time.monotonic()
         elapsed_s, self._last_s = max(now_s - self._last_s, 1e-9), now_s
         words = run.board.words
@@ -44,7 +44,7 @@ class AttachedObservation:
         )
 
     def _rings(self, elapsed_s: float) -> Iterator[RingSnapshot]:
-        for name, begin in self._run.begin_frames.items() if self._run.is_alive else ():
+        for name, begin in self._run.begin_frames.items() if not self._run.is_over else ():
             try:
                 statistics = self._run.ring(name).statistics()
             except LabdaqError:  # the run is ending and its memory gone, or it is not shared

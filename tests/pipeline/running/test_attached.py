@@ -198,3 +198,32 @@ def test_who_asks_a_run_that_does_not_hear_is_told(tmp_path):
     assert list(requests_in(tmp_path)) == []
     with pytest.raises(labdaq.errors.WaitTimeoutError, match="did not hear of a note"):
         answered(ask(tmp_path, {}), "a note", 0, lambda: True)
+
+
+def test_what_cannot_be_read_is_answered_once_and_the_run_goes_on(tmp_path):
+    with stepping(tmp_path) as daq:
+        run = daq.start()
+        (requests := run.folder / "requests").mkdir()
+        for text in ("{{{", "[" * 60_000, "5", '{"note": [["a"]]}', f'{{"note": "{"a" * 70_000}"}}'):
+            (requests / "1.part").write_text(text)
+            path = (requests / "1.part").rename(requests / "1.json")
+            with pytest.raises(LayoutError, match=r"unreadable.* is nothing that can be asked"):
+                answered(path, "something", LONG_S, lambda: True)
+        assert list(requests.iterdir()) == []
+        assert run.state == RunState.RUNNING
+        daq.stop()
+        assert daq.wait(LONG_S).state == RunState.ENDED
+    assert (run.folder / "log.txt").read_text().count("unreadable") == 5
+
+
+def test_a_run_is_over_though_its_process_lives_on(tmp_path):
+    with stepping(tmp_path) as daq:
+        daq.is_shared = True
+        with attach(daq.start(events=50).folder) as run:
+            assert run.wait(LONG_S) == RunState.ENDED
+            assert (run.is_over, run.is_alive, run.snapshot().rings) == (True, True, ())
+            assert run.result == daq.wait(LONG_S)
+            with pytest.raises(StateError, match="is over"):
+                run.pause()
+    with attach(run.folder) as late:
+        assert (late.is_over, late.result.events) == (True, 50)
