@@ -258,6 +258,8 @@ class AttachedRun(RunControls):
 
     def close(self) -> None:
         """Look no more; the run goes on."""
+        if self._board is not None and self.is_over:
+            bury(self._process.pid)
         for ring in self._open_rings.values():
             ring.close()
         self._open_rings = {}

@@ -27,6 +27,7 @@ from labdaq.ring.warming import warm
 __all__ = ["Run"]
 
 _MOST_ERRORS = 100
+_LAST_S = 1.0
 ABORT_S = 0.7
 """So long everything may take to end by itself when a run is aborted; then it is ended."""
 
@@ -98,6 +99,7 @@ class Run(RunControls):
         self._over = threading.Event()
         self._started_ns = 0
         self._paused_s = self._paused_at = 0.0
+        self._interrupting: list[threading.Thread] = []
         self._thread = threading.Thread(target=Supervisor(self).run, name=f"run {self.number} of {name}", daemon=True)
 
     # --------------------------------------------------------------------------------- beginning
@@ -215,9 +217,11 @@ class Run(RunControls):
             self.board.words[b.STARTED_NS] = self._started_ns = time.monotonic_ns()
         self.board.words[b.ENDED_NS] = time.monotonic_ns()
         for member in self.crew.sources:
-            # It is the user's code, and may take its time: nobody waits for it.
+            # It is the user's code, and may take its time: nobody waits for it, but for a moment at the end.
             name = f"interrupt {member.plan.name}"
-            threading.Thread(target=self._interrupt, args=(member,), name=name, daemon=True).start()
+            thread = threading.Thread(target=self._interrupt, args=(member,), name=name, daemon=True)
+            self._interrupting.append(thread)
+            thread.start()
 
     def _interrupt(self, member: Member) -> None:
         try:
@@ -296,7 +300,10 @@ class Run(RunControls):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; whether it has come."""
-        return self._over.wait(timeout)
+        is_over = self._over.wait(timeout)
+        if is_over and threading.current_thread() is not self._thread:
+            self._thread.join(_LAST_S)  # it answers those who ask too late
+        return is_over
 
     def over(self) -> RunResult:
         """The result of a run that is over."""
@@ -308,6 +315,8 @@ class Run(RunControls):
         """Close the books, once all workers have ended or were given up. Called by the supervisor."""
         self.end_rings()
         self.crew.dismiss(2.0 if not self.stuck else 0.1)
+        for thread in self._interrupting:
+            thread.join(0.1)
         try:
             self.changes.settle()
             self.result = close_books(self)
