@@ -220,8 +220,8 @@ class Run(RunControls):
             # It is the user's code, and may take its time: nobody waits for it, but for a moment at the end.
             name = f"interrupt {member.plan.name}"
             thread = threading.Thread(target=self._interrupt, args=(member,), name=name, daemon=True)
-            self._interrupting.append(thread)
             thread.start()
+            self._interrupting.append(thread)
 
     def _interrupt(self, member: Member) -> None:
         try:
@@ -315,7 +315,7 @@ class Run(RunControls):
         """Close the books, once all workers have ended or were given up. Called by the supervisor."""
         self.end_rings()
         self.crew.dismiss(2.0 if not self.stuck else 0.1)
-        for thread in self._interrupting:
+        for thread in list(self._interrupting):
             thread.join(0.1)
         try:
             self.changes.settle()
