@@ -55,7 +55,7 @@ class PiecesFile:
         self._footer: Struct = {}
         self._append(_MAGIC)
 
-    def _append(self, text: bytes) -> None:
+    def _append(self, text: bytes | memoryview) -> None:
         self._file.append(text)
         self._end += len(text)
 
@@ -67,7 +67,8 @@ class PiecesFile:
         piece = sink.getvalue()
         footer = _footer_of(memoryview(piece))
         _move(footer, self._end + _LENGTH.size)
-        self._append(_LENGTH.pack(piece.size) + memoryview(piece))
+        self._append(_LENGTH.pack(piece.size))
+        self._append(memoryview(piece))
         self._add(footer)
 
     def _add(self, footer: Struct) -> None:
