@@ -51,7 +51,7 @@ class AppendedFile:
         except OSError as error:
             raise ResourceError.of(error, "opening the file", path) from error
 
-    def append(self, batch: bytes) -> None:
+    def append(self, batch: bytes | memoryview) -> None:
         """Write a batch, all of it or nothing."""
         if self._file.closed:
             raise ClosedError(f"{self.path} was closed")

@@ -1,11 +1,10 @@
 """Rings to streams and back: a detector's ring is seen by a notebook on another machine."""
 
-import threading
-from abc import ABC, abstractmethod
 from typing import Any
 
-from labdaq.errors import ClosedError, EndOfDataError, LayoutError, WaitTimeoutError
+from labdaq.errors import EndOfDataError, LayoutError, WaitTimeoutError
 from labdaq.ring import Ring
+from labdaq.stream.carrying import Carrying
 from labdaq.stream.input import InputStream
 from labdaq.stream.output import OutputStream
 
@@ -14,55 +13,17 @@ __all__ = ["RingPublisher", "RingSubscriber", "publish", "subscribe"]
 _SLICE_S = 0.1
 
 
-class _Bridge(ABC):
-    """A thread that carries frames until it is told to end, or there are no more; a context manager."""
+class _Bridge(Carrying):
+    """Between a ring and a stream, which is closed with it."""
 
     _stream: OutputStream | InputStream
 
-    def _begin(self, name: str) -> None:
-        self._is_over = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._carry()
-        except (ClosedError, EndOfDataError):
-            pass
-        except BaseException as error:  # noqa: BLE001 - raised where the bridge is closed
-            self._error = error
-
-    @abstractmethod
-    def _carry(self) -> None:
-        """Do the work, until there is no more."""
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until there is no more to carry.
-
-        Raises
-        ------
-        WaitTimeoutError
-            It goes on.
-        """
-        self._thread.join(timeout)
-        if self._thread.is_alive():
-            raise WaitTimeoutError(f"the other side has not ended in {timeout:g} s")
-
     def close(self) -> None:
-        """End, and close the stream; what went wrong in the thread is raised here. Twice is allowed."""
-        self._is_over.set()
-        self._thread.join()
-        self._stream.close()
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
+        """End, and close the stream; what went wrong is raised here. Twice is allowed."""
+        try:
+            super().close()
+        finally:
+            self._stream.close()
 
 
 class RingPublisher(_Bridge):
@@ -75,6 +36,7 @@ class RingPublisher(_Bridge):
     """
 
     def __init__(self, ring: Ring, group: str | None, parameters: dict[str, Any]) -> None:
+        super().__init__()
         if not ring.is_typed:
             raise LayoutError(f"ring {ring.name!r} holds bytes, and a stream carries samples: make it with a dtype")
         self._reader = ring.reader(group, label="published")
@@ -112,6 +74,7 @@ class RingPublisher(_Bridge):
                 self.output.send(frames, index, timestamp_ns=_time_of(event), timeout=_SLICE_S)
             except WaitTimeoutError:
                 continue
+            self.nsample += 1
             return
 
 
@@ -132,6 +95,7 @@ class RingSubscriber(_Bridge):
     """
 
     def __init__(self, sender: OutputStream | str, ring: Ring, connection: dict[str, Any]) -> None:
+        super().__init__()
         if not ring.is_typed:
             raise LayoutError(f"ring {ring.name!r} holds bytes, and a stream carries samples: make it with a dtype")
         self._ring = ring
@@ -159,6 +123,7 @@ class RingSubscriber(_Bridge):
                 writer.put(frame, counter=counter, timestamp_ns=stamp, timeout=_SLICE_S)
             except WaitTimeoutError:
                 continue
+            self.nsample += 1
             return
 
 
@@ -192,6 +157,8 @@ def publish(ring: Ring, group: str | None = None, **parameters: Any) -> RingPubl
     ...         sender.close()
     ...         reader.wait(30)
     ...         [float(event.data.max()) for event in group.reader()]
+    3
+    3
     [0.0, 1.0, 2.0]
     """
     return RingPublisher(ring, group, parameters)

@@ -214,7 +214,7 @@ class ThreadNode(Node):
 
     def process(self, index: int, data: NDArray[Any]) -> None:
         """Handle a chunk; ``index`` is the absolute number of the sample after it."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} says nothing of what it does with a chunk: give it process()")
 
     def receive(self, name: str, index: int, data: NDArray[Any]) -> None:  # noqa: ARG002 - for several inputs
         """Handle a chunk of one of several inputs."""

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from labdaq.errors import EndOfStream, LabdaqError, NotFoundError, WaitTimeoutError
-from labdaq.pipeline.streams.carrying import Carrying
 from labdaq.pipeline.streams.recording import fields_of
 from labdaq.store import Cursor, Scan
 from labdaq.stream import OutputStream, StreamParameters
+from labdaq.stream.carrying import Carrying
 
 __all__ = ["ScanFollower", "follow_scan"]
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from labdaq.errors import EndOfDataError, WaitTimeoutError
-from labdaq.pipeline.streams.carrying import Carrying
 from labdaq.store import NumericStreamEncoder, Scan
 from labdaq.stream import InputStream, StreamParameters
+from labdaq.stream.carrying import Carrying
 
 __all__ = ["StreamRecording", "record_stream"]
 

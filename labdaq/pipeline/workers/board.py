@@ -23,12 +23,12 @@ from labdaq.native.file_memory import map_file
 
 __all__ = ["OUTCOMES", "Board", "Row"]
 
-_MAGIC = 0x6C616264_61710002
+_MAGIC = 0x6C616264_61710003
 
 # ---- words of the head
-MAGIC, STATE, REQUEST, IS_TAKING, IS_PAUSED, IS_ABORTED = range(6)
-TAKEN, LIMIT, STARTED_NS, ENDED_NS, NROWS, NTABLES = range(6, 12)
-PID, HEARTBEAT_NS, SECONDS_NS, DEADTIME_PPB = range(12, 16)  # the last two: of the intake so far
+MAGIC, STATE, IS_TAKING, IS_PAUSED, IS_ABORTED = range(5)
+TAKEN, LIMIT, STARTED_NS, ENDED_NS, NROWS, NTABLES = range(5, 11)
+PID, HEARTBEAT_NS, SECONDS_NS, DEADTIME_PPB = range(11, 15)  # the last two: of the intake so far
 HEAD_WORDS = 64
 
 # ---- words of a row

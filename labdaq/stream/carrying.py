@@ -1,4 +1,4 @@
-"""A thread that carries samples between a stream and a scan, until it is told to end or there are no more."""
+"""A thread that carries samples from a stream, or to one, until it is told to end or there are no more."""
 
 import threading
 from abc import ABC, abstractmethod
