@@ -35,8 +35,8 @@ __all__ = ["ParquetFile", "iterate_parquet", "iterate_parquet_part", "read_parqu
 _WHAT = "a complete Parquet file"
 
 
-_LARGEST_GROUP = 1 << 26
-"""Bytes of records at most that wait in memory for their row group."""
+_LARGEST_GROUP = 1 << 23
+"""Bytes of records that are written at once, whatever their number: more do not stay in the caches."""
 
 
 class ParquetFile:
@@ -53,7 +53,7 @@ class ParquetFile:
     metadata : mapping of str to str, optional
         What else to keep in the file.
     row_group : int
-        Records collected in memory before they are written as one row group; fewer when they take 64 MiB.
+        Records collected in memory before they are written as one row group; fewer when they take 8 MiB.
     overwrite : bool
         Replace an existing file; without it that is an error.
 
@@ -93,8 +93,8 @@ class ParquetFile:
         self.row_group, self.overwrite = row_group, overwrite
         self._writer: Any = None
         self._dtype: np.dtype[Any] | None = None
-        self._waiting: list[npt.NDArray[Any]] = []
-        self._waiting_records = 0
+        self._rows: npt.NDArray[Any] = np.empty(0)
+        self._waiting = 0  # so many of these rows; the memory is used again, for new memory costs as much as copying
         self._is_closed = False
         self.lost = 0
         """Records that were taken and could not be written."""
@@ -126,10 +126,18 @@ class ParquetFile:
             self._begin(records)
         elif records.dtype != self._dtype:
             raise LayoutError(f"{self.path} holds records of {self._dtype}, not {records.dtype}")
-        self._waiting.append(records.copy())
-        self._waiting_records += len(records)
-        if self._waiting_records >= self.row_group or self._waiting_records * records.itemsize >= _LARGEST_GROUP:
+        self._collect(records)
+        if self._waiting >= self.row_group or self._waiting * records.itemsize >= _LARGEST_GROUP:
             self.flush()
+
+    def _collect(self, records: npt.NDArray[Any]) -> None:
+        end = self._waiting + len(records)
+        if end > len(self._rows):
+            rows = np.empty(max(end, 2 * len(self._rows)), records.dtype)
+            rows[: self._waiting] = self._rows[: self._waiting]
+            self._rows = rows
+        self._rows[self._waiting : end] = records
+        self._waiting = end
 
     def _begin(self, records: npt.NDArray[Any]) -> None:
         check_fields(self.units, "units", tuple(fields_of(records)))
@@ -141,7 +149,7 @@ class ParquetFile:
             raise
         except OSError as error:
             raise ResourceError.of(error, "opening the file", self.path) from error
-        self._dtype = records.dtype
+        self._dtype, self._rows = records.dtype, np.empty(0, records.dtype)
 
     def flush(self) -> None:
         """Write what waits for its row group: then it can be read even if the program is killed.
@@ -151,9 +159,9 @@ class ParquetFile:
         ResourceError
             The system refuses: the file is completed with what was written before, and `lost` says what it lacks.
         """
-        if not self._waiting_records:
+        if not self._waiting:
             return
-        batch = np.concatenate(self._waiting)
+        batch = self._rows[: self._waiting]
         try:
             self._writer.write_table(to_arrow(batch, self.units), self.row_group)
         except OSError as error:
@@ -162,7 +170,7 @@ class ParquetFile:
             if isinstance(error, ResourceError):
                 raise
             raise ResourceError.of(error, f"writing {batch.nbytes} bytes", self.path) from error
-        self._waiting, self._waiting_records = [], 0
+        self._waiting = 0
 
     def _give_up(self) -> None:
         """Nothing more can be written: complete the file with what is there; without anything, take it away."""
