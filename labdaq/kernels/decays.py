@@ -22,7 +22,7 @@ from labdaq.kernels.decay_advice import NothingFoundWarning, why_nothing
 from labdaq.kernels.peak_steps import PeakCut, PeakRoom, find_peaks_into, peak_room
 from labdaq.kernels.peaks import peak_cut
 from labdaq.kernels.signatures import match_signatures, parse_signatures
-from labdaq.native import jit
+from labdaq.native import inlined, jit
 
 __all__ = [
     "DECAY",
@@ -135,7 +135,7 @@ def decay_room(channels: int, samples: int, rows: int) -> DecayRoom:
     )
 
 
-@jit
+@inlined
 def _find_all_peaks(data: Any, cut: DecayCut, room: DecayRoom) -> None:
     for channel in range(data.shape[0]):
         waveform = data[channel]
@@ -148,7 +148,7 @@ def _find_all_peaks(data: Any, cut: DecayCut, room: DecayRoom) -> None:
             room.prominences[channel, i] = room.search.peaks[i]["prominence"]
 
 
-@jit
+@inlined
 def _measure_group(row: int, least: float, room: DecayRoom) -> tuple[float, float]:
     """Take what is too low out of a group; mean position and greatest prominence of the rest."""
     n, total, height = 0, 0.0, np.nan

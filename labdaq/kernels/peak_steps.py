@@ -129,7 +129,7 @@ def _note(samples: Any, left: int, right: int, peak: Any) -> None:
     peak["left_ip"] = peak["right_ip"] = np.nan
 
 
-@jit
+@inlined
 def _collect(samples: Any, cut: PeakCut, room: PeakRoom) -> int:
     found, last = 0, samples.shape[0] - 1
     floor = _lowest_height(cut, sum_up(samples, room.blocks, room.lanes))
@@ -151,7 +151,7 @@ def _collect(samples: Any, cut: PeakCut, room: PeakRoom) -> int:
     return found
 
 
-@jit
+@inlined
 def _keep_distant(distance: int, room: PeakRoom, n: int) -> int:
     peaks, is_near = room.peaks, room.is_near
     order = order_by_height(peaks, n, room.order, room.spare)
@@ -173,7 +173,7 @@ def _keep_distant(distance: int, room: PeakRoom, n: int) -> int:
     return kept
 
 
-@jit
+@inlined
 def _measure_prominence(samples: Any, peak: int, cut: PeakCut, room: PeakRoom) -> tuple[float, int, int]:
     """Prominence and bases. When it is too small already on the left, the right side is not looked at."""
     first, last = 0, samples.shape[0] - 1
@@ -209,7 +209,7 @@ def measure_width(
     return right - left, left, right
 
 
-@jit
+@inlined
 def _keep_prominent(samples: Any, cut: PeakCut, room: PeakRoom, n: int) -> int:
     peaks, kept = room.peaks, 0
     for i in range(n):
@@ -222,7 +222,7 @@ def _keep_prominent(samples: Any, cut: PeakCut, room: PeakRoom, n: int) -> int:
     return kept
 
 
-@jit
+@inlined
 def _keep_wide(samples: Any, cut: PeakCut, peaks: Any, n: int) -> int:
     kept = 0
     for i in range(n):

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 from numba import njit
+from scipy import signal
 
+from labdaq import sim
 from labdaq.errors import LayoutError
 from labdaq.kernels import (
     DECAY,
@@ -19,6 +21,7 @@ from labdaq.kernels import (
     group_peaks,
     parse_signatures,
 )
+from labdaq.kernels.coincidences import group_peaks_reference
 from labdaq.kernels.decay_advice import NothingFoundWarning
 from tests.recorded import recorded
 
@@ -222,3 +225,38 @@ def test_the_decision_is_made_of_the_public_steps():
     found = find_decays(event[None], [UP], **SETTINGS)[0]
     assert found["groups"] == len(groups)
     assert found["decay_time"] == pytest.approx((means[1] - means[0]) * 8e-3)
+
+
+def scipy_decides(event, signatures, first_mv, second_mv):
+    """The definition, event by event: number of the signature or -1, decay time in us, heights of the groups."""
+    found = [signal.find_peaks(row, prominence=second_mv, distance=10, width=10) for row in event]
+    groups = group_peaks_reference([row.tolist() for row, _ in found], 20)
+    if len(groups) < 2:
+        return -1, None, None
+    left, means, heights = [], [], []
+    for group, least in zip(groups[:2], (first_mv, second_mv), strict=True):
+        tall = [k if k >= 0 and found[c][1]["prominences"][k] >= least else -1 for c, k in enumerate(group)]
+        if max(tall) < 0:
+            return -1, None, None
+        left.append(tall)
+        means.append(np.mean([found[c][0][k] for c, k in enumerate(tall) if k >= 0]))
+        heights.append(max(found[c][1]["prominences"][k] for c, k in enumerate(tall) if k >= 0))
+    peaks = [k for group in left for k in group]
+    for number, words in enumerate(signatures):
+        if all(s == "0" or (s == "+") == (k >= 0) for s, k in zip("".join(words), peaks, strict=True)):
+            return number, (means[1] - means[0]) * 8e-3, heights
+    return -1, None, None
+
+
+def test_simulated_events_are_decided_as_by_the_definition_with_scipy():
+    stack, accepted = sim.MuonStack(seed=7, stopped=0.5), 0
+    for _ in range(10):
+        events = stack.batch(200).data.astype(np.float64)
+        for event, ours in zip(events, find_decays(events, [UP, DOWN], **SETTINGS), strict=True):
+            number, time_us, heights = scipy_decides(event, [UP, DOWN], 90, 35)
+            assert ours["signature"] == number
+            if number >= 0:
+                accepted += 1
+                assert ours["decay_time"] == pytest.approx(time_us)
+                assert [ours["first_height"], ours["second_height"]] == pytest.approx(heights)
+    assert 200 < accepted < 1000
