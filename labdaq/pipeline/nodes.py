@@ -7,7 +7,7 @@ from typing import Any
 from labdaq.errors import LayoutError
 from labdaq.pipeline.declared import DeclaredRing
 
-__all__ = ["Node", "check_wiring", "upstream_order"]
+__all__ = ["Node", "check_wiring", "is_only_writer", "upstream_order"]
 
 
 @dataclass
@@ -93,3 +93,8 @@ def upstream_order(nodes: Iterable[Node]) -> list[Node]:
         ordered += ready
         left = [node for node in left if node not in ready]
     return ordered
+
+
+def is_only_writer(node: Node, nodes: Iterable[Node]) -> bool:
+    """Whether nobody else writes what a node writes."""
+    return not any(set(other.writes) & set(node.writes) for other in nodes if other is not node)

@@ -5,29 +5,28 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 from labdaq.compat.mimocorb.control import buffer_control
 from labdaq.compat.mimocorb.crew import Worker
 from labdaq.compat.mimocorb.hiring import rows_of
 from labdaq.compat.mimocorb.run_folder import store_of
 from labdaq.compat.mimocorb.suite import Suite
+from labdaq.errors import NotFoundError
 from labdaq.pipeline.declared import DeclaredRing
 from labdaq.pipeline.nodes import Node
 from labdaq.pipeline.recording.record import RunRecord
+from labdaq.pipeline.running.any_run import RunHere
 from labdaq.pipeline.running.closing import close_books
-from labdaq.pipeline.running.controls import RunControls
 from labdaq.pipeline.running.detached import write_attach_file
 from labdaq.pipeline.running.limits import Limits
+from labdaq.pipeline.running.outside import obey, refuse_the_rest, show
 from labdaq.pipeline.running.result import RunResult
-from labdaq.pipeline.running.run import Run
 from labdaq.pipeline.running.snapshots import Snapshot, snapshot_of
 from labdaq.pipeline.running.states import Command, RunState, next_state
-from labdaq.pipeline.running.supervision import Supervisor
 from labdaq.pipeline.workers import board as b
-from labdaq.pipeline.workers.board import Board
+from labdaq.pipeline.workers.board import Board, Row
 from labdaq.ring import Ring
 
 __all__ = ["LETTERS", "SuiteRun"]
@@ -39,15 +38,22 @@ _STATES = {"Running": RunState.RUNNING, "Paused": RunState.PAUSED, "Stopped": Ru
 _LOOK_S, _DISK_S = 0.1, 1.0
 
 
-@dataclass
-class _Crew:
+class _Counted(NamedTuple):
+    """A worker in the accounts."""
+
+    node: Node
+    number: int
+    row: Row
+
+
+class _Crew(NamedTuple):
     """Who works for which node."""
 
-    members: dict[str, list[Worker]]
-    sources: list[Worker]
+    members: dict[str, list[_Counted]]
+    sources: list[_Counted]
 
 
-class SuiteRun(RunControls):
+class SuiteRun(RunHere):
     """A run of a suite of mimoCoRB: what :class:`labdaq.pipeline.running.run.Run` is to a pipeline.
 
     It has what is asked of that one, and so the same record keeps it, the same books are closed, the same panel shows
@@ -119,7 +125,6 @@ class SuiteRun(RunControls):
         self._last: Snapshot | None = None
         self._final: RunState | None = None
         self._asked: RunState | None = None
-        self._outside = Supervisor(self.as_run)
         self._told: dict[Worker, str] = {}
         self._told_state = RunState.IDLE
         self._next_look_s = self._next_disk_s = 0.0
@@ -133,19 +138,14 @@ class SuiteRun(RunControls):
             self.bc.on_end.append(self._end)
             self.board.words[b.LIMIT] = self.limits.events or b.NO_LIMIT
             self.board.words[b.PID] = os.getpid()
-            self.record.begin(self.as_run)
-            write_attach_file(self.as_run)
+            self.record.begin(self)
+            write_attach_file(self)
         except BaseException as error:
             self._final = RunState.FAILED
             self.bc.on_end.clear()
             self.bc.shutdown()
             self.record.fail(error)
             raise
-
-    @property
-    def as_run(self) -> Run:
-        """The same, for those who were written for runs of pipelines."""
-        return cast("Run", self)
 
     def command(self, command: Command, reason: str = "") -> None:
         """Ask for a change of state, and say why; returns at once.
@@ -166,17 +166,13 @@ class SuiteRun(RunControls):
             self.reason = self.reason or reason
         self._ask(LETTERS[command])
 
-    def note(self, text: str) -> None:
-        """Keep a note of this moment; see :meth:`labdaq.pipeline.running.run.Run.note`."""
-        Run.note(self.as_run, text)
+    def set_parameter(self, node: str, name: str, value: Any) -> None:  # noqa: ARG002
+        """A NotFoundError: functions of suites have settings, no parameters that change while they run."""
+        raise NotFoundError(f"no parameter {f'{node}.{name}'!r}; there are none")
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; whether it has come."""
         return self.is_left.wait(timeout)
-
-    def over(self) -> RunResult:
-        """The result of a run that is over; a StateError otherwise."""
-        return Run.over(self.as_run)
 
     # -------------------------------------------------------------------------------- its numbers
 
@@ -213,27 +209,19 @@ class SuiteRun(RunControls):
     @property
     def crew(self) -> _Crew:
         """Who works for which node."""
-        members: dict[str, list[Worker]] = {node.name: [] for node in self.nodes}
-        for worker in self.bc.process_list:
-            members[worker.node.name].append(worker)
+        members: dict[str, list[_Counted]] = {node.name: [] for node in self.nodes}
+        for one in self.bc.process_list:
+            if one.row is not None:
+                members[one.node.name].append(_Counted(one.node, one.plan.number, one.row))
         return _Crew(members, [one for node in self.nodes if node.is_source for one in members[node.name]])
 
-    @property
-    def _begin_frames(self) -> dict[DeclaredRing, int]:
-        """What was in the rings before: they are new in each run."""
-        return dict.fromkeys(self.rings, 0)
-
-    def written_to(self, ring: DeclaredRing) -> int:
-        """Events that came into a ring."""
-        return self.rings[ring].statistics().frames_written
-
-    def is_only_writer(self, node: Node) -> bool:
-        """Whether nobody else writes what a node writes."""
-        return Run.is_only_writer(self.as_run, node)
+    def first_frame(self, ring: DeclaredRing) -> int:  # noqa: ARG002
+        """None: the buffers of each run are new."""
+        return 0
 
     def snapshot(self) -> Snapshot:
         """What it is doing now, as numbers; of a run that is over, at its end. Rates are those since the beginning."""
-        return self._last or snapshot_of(self.as_run)
+        return self._last or snapshot_of(self)
 
     # ------------------------------------------------------------------------------- while it runs
 
@@ -244,8 +232,8 @@ class SuiteRun(RunControls):
             return
         self._next_look_s = now_s + _LOOK_S
         self._note()
-        self._outside._obey()
-        self.record.look(self.as_run)
+        obey(self)
+        self.record.look(self)
         if now_s >= self._next_disk_s and self.state in {RunState.RUNNING, RunState.PAUSED}:
             self._next_disk_s = now_s + _DISK_S
             if self.limits.missing_nbytes(self.folder):
@@ -261,7 +249,7 @@ class SuiteRun(RunControls):
             words[b.STARTED_NS] = time.monotonic_ns() - int(1e9 * self.seconds)
         if self.state >= RunState.DRAINING and not words[b.ENDED_NS]:
             words[b.ENDED_NS] = time.monotonic_ns()
-        self._outside._show()
+        show(self)
         if self.state == self._asked:
             self._asked = None
         for worker in self.bc.process_list:
@@ -287,12 +275,12 @@ class SuiteRun(RunControls):
         try:
             self._told_state, self._final = self.state, final
             self._note()
-            self.result = close_books(self.as_run)
-            self._last = snapshot_of(self.as_run)
-            self.record.end(self.as_run)
+            self.result = close_books(self)
+            self._last = snapshot_of(self)
+            self.record.end(self)
         finally:
             self._final = final
             for then in self.on_over:
                 then()
-            self._outside._refuse_the_rest()
+            refuse_the_rest(self)
             self.board.close()

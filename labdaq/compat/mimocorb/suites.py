@@ -135,7 +135,7 @@ class MimocorbSuite(RunControls):
         """
         if self._run is not None and self._thread is not None:
             with contextlib.suppress(StateError):  # it has no result: what kept it from one is told below
-                wait_for(self._run.as_run, timeout)
+                wait_for(self._run, timeout)
             self._thread.join()
         return self._ended()
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import labdaq
 from labdaq.errors import LabdaqError, ResourceError, StateError
@@ -21,12 +21,10 @@ from labdaq.pipeline.recording.notes import checked_note, notes_in, write_note
 from labdaq.pipeline.recording.owner import owner_here
 from labdaq.pipeline.recording.scan_file import ScanFile, relative
 from labdaq.pipeline.recording.scratch import scratch_folder
+from labdaq.pipeline.running.any_run import AnyRun
 from labdaq.pipeline.running.result import RunResult
 from labdaq.pipeline.running.snapshots import StatisticsFile
 from labdaq.store import DataStore
-
-if TYPE_CHECKING:
-    from labdaq.pipeline.running.run import Run
 
 __all__ = ["Record", "RunRecord", "Scratch", "new_record"]
 
@@ -79,7 +77,7 @@ class Record(ABC):
     """Of the store, for those who look for the run from elsewhere; empty when it is kept nowhere."""
 
     @abstractmethod
-    def begin(self, run: "Run") -> None:
+    def begin(self, run: AnyRun) -> None:
         """The run is about to start."""
 
     @abstractmethod
@@ -101,11 +99,11 @@ class Record(ABC):
         self.log("note", note.text)
 
     @abstractmethod
-    def look(self, run: "Run") -> None:
+    def look(self, run: AnyRun) -> None:
         """Called several times a second."""
 
     @abstractmethod
-    def end(self, run: "Run") -> None:
+    def end(self, run: AnyRun) -> None:
         """The run is over, its result known."""
 
     @abstractmethod
@@ -120,16 +118,16 @@ class Scratch(Record):
         self.number = number
         self.folder = scratch_folder()
 
-    def begin(self, run: "Run") -> None:
+    def begin(self, run: AnyRun) -> None:
         """See :class:`Record`."""
 
     def log(self, level: str, text: str) -> None:
         """See :class:`Record`."""
 
-    def look(self, run: "Run") -> None:
+    def look(self, run: AnyRun) -> None:
         """See :class:`Record`."""
 
-    def end(self, run: "Run") -> None:  # noqa: ARG002
+    def end(self, run: AnyRun) -> None:  # noqa: ARG002
         """See :class:`Record`."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -176,7 +174,7 @@ class RunRecord(Record):
         self._nodes = nodes
         self._statistics: StatisticsFile | None = None
 
-    def begin(self, run: "Run") -> None:
+    def begin(self, run: AnyRun) -> None:
         """See :class:`Record`."""
         for node in self._nodes:
             if hasattr(node.work, "declare"):
@@ -194,12 +192,12 @@ class RunRecord(Record):
         except (OSError, ValueError):  # a full disk must not end the run once more
             return
 
-    def look(self, run: "Run") -> None:
+    def look(self, run: AnyRun) -> None:
         """See :class:`Record`."""
         if self._statistics is not None:
             self._statistics.look(run)
 
-    def end(self, run: "Run") -> None:
+    def end(self, run: AnyRun) -> None:
         """See :class:`Record`."""
         try:
             if self._statistics is not None:
@@ -209,7 +207,7 @@ class RunRecord(Record):
         finally:
             self._close()
 
-    def _end_with(self, run: "Run", result: RunResult) -> None:
+    def _end_with(self, run: AnyRun, result: RunResult) -> None:
         self.scan.stop()
         self.scan.info["clock_end"] = _clocks()
         self.scan.info["result"] = {

@@ -1,10 +1,10 @@
 """Closing the books of a run: what is left in the rings, what the dead had noted, dead time and the balance."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from labdaq.errors import EndOfDataError
-from labdaq.pipeline.nodes import Node
+from labdaq.pipeline.nodes import Node, is_only_writer
+from labdaq.pipeline.running.any_run import AnyRun
 from labdaq.pipeline.running.ledger import Ledger, NodeBalance
 from labdaq.pipeline.running.result import RunResult
 from labdaq.pipeline.running.states import RunState
@@ -12,13 +12,10 @@ from labdaq.pipeline.workers import board as b
 from labdaq.pipeline.workers.board import Board, Row
 from labdaq.ring import Ring
 
-if TYPE_CHECKING:
-    from labdaq.pipeline.running.run import Run
-
 __all__ = ["close_books", "deadtime_of", "flush"]
 
 
-def close_books(run: "Run") -> RunResult:
+def close_books(run: AnyRun) -> RunResult:
     """What a run comes to, once all its workers have ended or were given up."""
     for node in run.nodes:
         for declared in node.reads:
@@ -26,17 +23,15 @@ def close_books(run: "Run") -> RunResult:
             run.undelivered[node.name] += flush(run.rings[declared], node.name, rows)
     _settle_the_dead(run.board)
     ledger = Ledger.of(_balance_of(node, run) for node in run.nodes)
-    if run.failure:
-        run.state = RunState.FAILED
-        if run.failure not in run.reason:
-            run.reason = f"{run.reason}; {run.failure}" if run.reason else run.failure
-    run.board.words[b.STATE] = int(run.state)
+    state = RunState.FAILED if run.failure else run.state
+    reason = run.reason if run.failure in run.reason else "; ".join(filter(None, (run.reason, run.failure)))
+    run.board.words[b.STATE] = int(state)
     seconds, deadtime = run.seconds, deadtime_of(run)
     return RunResult(
         name=run.name,
         number=run.number,
-        state=run.state,
-        reason=run.reason,
+        state=state,
+        reason=reason,
         events=sum(ledger[node.name].accepted for node in run.nodes if node.is_source),
         seconds=seconds,
         live_time_s=seconds * (1 - deadtime),
@@ -51,14 +46,14 @@ def close_books(run: "Run") -> RunResult:
     )
 
 
-def deadtime_of(run: "Run") -> float:
+def deadtime_of(run: AnyRun) -> float:
     """Fraction of the intake in which events could not be taken; the mean of several sources.
 
     Sources waited for room, or copied; those that cannot wait lost events because there was no room.
     """
     seconds = run.seconds
     sources = [member for member in run.crew.sources if member.node.role == "source"]
-    places = {(member.node.name, member.plan.number) for member in sources}  # one after the other may have had each
+    places = {(member.node.name, member.number) for member in sources}  # one after the other may have had each
     return sum(_deadtime_of(member.row, seconds) for member in sources) / len(places) if places else 0.0
 
 
@@ -94,14 +89,14 @@ def _settle_the_dead(board: Board) -> None:
         row.settle()
 
 
-def _balance_of(node: Node, run: "Run") -> NodeBalance:
+def _balance_of(node: Node, run: AnyRun) -> NodeBalance:
     """The balance of a node at the end."""
     rows = [member.row for member in run.crew.members[node.name]]
     counts = {name: sum(row.counts()[name] for row in rows) for name in b.OUTCOMES}
     written = sum(row.get(b.W_WRITTEN) for row in rows)
     losses = run.losses.get(node.name, {})
     if node.is_source:
-        if run.is_only_writer(node):  # what a process wrote and did not come to count
+        if is_only_writer(node, run.nodes):  # what a process wrote and did not come to count
             written = sum(run.written_to(ring) for ring in node.writes)
         counts["accepted"] = written
         received = written + counts["discarded"]

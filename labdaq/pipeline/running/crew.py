@@ -47,6 +47,11 @@ class Member:
         self.host: Host = kind(plan, board, lambda what, said: post(self, what, said))
 
     @property
+    def number(self) -> int:
+        """Of those who work for its node."""
+        return self.plan.number
+
+    @property
     def is_ready(self) -> bool:
         """Whether it is past its beginning."""
         return self.has_ended or self.row.get(b.W_STATE) != b.STARTING

@@ -21,13 +21,13 @@ import cloudpickle
 from labdaq import errors
 from labdaq.errors import LabdaqError, LayoutError, ResourceError
 from labdaq.native.process import this_process
+from labdaq.pipeline.running.any_run import AnyRun
 from labdaq.pipeline.running.states import Command
 from labdaq.pipeline.workers import board as b
 from labdaq.pipeline.workers.board import Board
 
 if TYPE_CHECKING:
     from labdaq.pipeline.pipeline import Pipeline
-    from labdaq.pipeline.running.run import Run
 
 __all__ = ["ATTACH_FILE", "IS_PUT_AWAY", "bury", "start_detached", "write_attach_file"]
 
@@ -124,7 +124,7 @@ def _tell(what: dict[str, str]) -> None:
     os.close(silence)
 
 
-def write_attach_file(run: "Run") -> None:
+def write_attach_file(run: AnyRun) -> None:
     """Write down how the run is found, and on its board, when it is over, that it is.
 
     Raises
@@ -150,7 +150,7 @@ def write_attach_file(run: "Run") -> None:
                 "label": declared.label,
                 "token": ring._core.token if ring.space == "shared" else "",
                 "header": declared.header,
-                "begin": run._begin_frames[declared],
+                "begin": run.first_frame(declared),
             }
             for declared, ring in run.rings.items()
         },

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from labdaq.pipeline.nodes import Node
+from labdaq.pipeline.nodes import Node, is_only_writer
 from labdaq.pipeline.running.crew import Member
 from labdaq.pipeline.workers import board as b
 from labdaq.pipeline.workers.resuming import Resumption, resumption_of
@@ -67,7 +67,7 @@ def replacement_of(member: Member, run: "Run") -> Replacement:
 
 def _why_not_anew(node: Node, run: "Run") -> str:
     """Why nobody knows which events of a source that repeats itself are there; empty if one does."""
-    if not run.is_only_writer(node):
+    if not is_only_writer(node, run.nodes):
         return "others write its ring, too, and nobody knows how many of the events are its own"
     changed = _changed_parameters(node, run)
     if changed:

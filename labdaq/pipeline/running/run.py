@@ -12,9 +12,9 @@ from labdaq.errors import LabdaqError, StateError
 from labdaq.pipeline.declared import DeclaredRing
 from labdaq.pipeline.nodes import Node, upstream_order
 from labdaq.pipeline.recording.record import Record
+from labdaq.pipeline.running.any_run import RunHere
 from labdaq.pipeline.running.changes import ParameterChanges
 from labdaq.pipeline.running.closing import close_books, flush
-from labdaq.pipeline.running.controls import RunControls
 from labdaq.pipeline.running.crew import Crew, Member
 from labdaq.pipeline.running.limits import Limits
 from labdaq.pipeline.running.result import RunResult
@@ -32,7 +32,7 @@ ABORT_S = 0.7
 """So long everything may take to end by itself when a run is aborted; then it is ended."""
 
 
-class Run(RunControls):
+class Run(RunHere):
     """One run of a pipeline. Made and started by the pipeline.
 
     Parameters
@@ -90,7 +90,7 @@ class Run(RunControls):
         self.is_shared = is_shared
         has_processes = any(node.run_in == "processes" for node in nodes)
         self.rings = {ring: ring.memory(shared=is_shared or has_processes) for ring in rings}
-        self._begin_frames = {ring: self.rings[ring].statistics().frames_written for ring in rings}
+        self._first_frames = {ring: self.rings[ring].statistics().frames_written for ring in rings}
         self.messages: queue.SimpleQueue[tuple[Member, str, Any]] = queue.SimpleQueue()
         self.crew = Crew(self.nodes, self.rings, self.folder, lambda *message: self.messages.put(message))
         self.changes = ParameterChanges(self.nodes, self.crew)
@@ -247,20 +247,6 @@ class Run(RunControls):
             self.errors.append(text)
         self.record.log("error", text)
 
-    def note(self, text: str) -> None:
-        """Keep what somebody wants to remember of this moment, with its time, in ``notes.txt`` and the record.
-
-        Raises
-        ------
-        LayoutError
-            There is nothing in it.
-        StateError
-            The run is over.
-        """
-        if self.is_over:
-            raise StateError(f"run {self.number} of {self.name!r} is over: its record is closed")
-        self.record.note(text)
-
     # -------------------------------------------------------------------------------- its numbers
 
     @property
@@ -283,13 +269,9 @@ class Run(RunControls):
         paused = self._paused_s + (time.monotonic() - self._paused_at if self.state == RunState.PAUSED else 0.0)
         return max((end - self._started_ns) / 1e9 - paused, 0.0)
 
-    def written_to(self, ring: DeclaredRing) -> int:
-        """Events that this run wrote into a ring."""
-        return self.rings[ring].statistics().frames_written - self._begin_frames[ring]
-
-    def is_only_writer(self, node: Node) -> bool:
-        """Whether nobody else writes what a node writes."""
-        return not any(set(other.writes) & set(node.writes) for other in self.nodes if other is not node)
+    def first_frame(self, ring: DeclaredRing) -> int:
+        """How many frames were written into a ring before this run."""
+        return self._first_frames[ring]
 
     # ------------------------------------------------------------------------------------ the end
 
@@ -305,12 +287,6 @@ class Run(RunControls):
             self._thread.join(_LAST_S)  # it answers those who ask too late
         return is_over
 
-    def over(self) -> RunResult:
-        """The result of a run that is over."""
-        if self.result is None:
-            raise StateError(f"run {self.number} of {self.name!r} is not over")
-        return self.result
-
     def finish(self) -> None:
         """Close the books, once all workers have ended or were given up. Called by the supervisor."""
         self.end_rings()
@@ -320,6 +296,7 @@ class Run(RunControls):
         try:
             self.changes.settle()
             self.result = close_books(self)
+            self.state, self.reason = self.result.state, self.result.reason
             self._end_record()
         finally:
             self._leave_to_the_stuck()

@@ -3,17 +3,15 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from labdaq.errors import LabdaqError
 from labdaq.files import CsvFile
+from labdaq.pipeline.running.any_run import AnyRun
 from labdaq.pipeline.running.closing import deadtime_of
 from labdaq.pipeline.workers import board as b
-
-if TYPE_CHECKING:
-    from labdaq.pipeline.running.run import Run
 
 __all__ = ["NodeSnapshot", "RingSnapshot", "Snapshot", "StatisticsFile", "snapshot_of"]
 
@@ -65,7 +63,7 @@ class Snapshot:
 class Observation:
     """Remembers what was last seen of a run, so that there are rates."""
 
-    def __init__(self, run: "Run") -> None:
+    def __init__(self, run: AnyRun) -> None:
         self._run = run
         self._last_s = time.monotonic()
         self._written: dict[str, int] = {}
@@ -109,7 +107,7 @@ class Observation:
         )
 
 
-def snapshot_of(run: "Run") -> Snapshot:
+def snapshot_of(run: AnyRun) -> Snapshot:
     """The numbers of this moment; its rates are those since the beginning of the run."""
     return Observation(run).now()
 
@@ -117,7 +115,7 @@ def snapshot_of(run: "Run") -> Snapshot:
 class StatisticsFile:
     """One line a second: rates, fill levels, dead time, and CPU of each worker."""
 
-    def __init__(self, path: Path, run: "Run", every_s: float = 1.0) -> None:
+    def __init__(self, path: Path, run: AnyRun, every_s: float = 1.0) -> None:
         self._file = CsvFile(path, units={"time": "s"})
         self._observation = Observation(run)
         self._every_s = every_s
@@ -127,7 +125,7 @@ class StatisticsFile:
         fields += [(f"{node.name}.cpu", "f8") for node in run.nodes]
         self._dtype = np.dtype(fields)
 
-    def look(self, run: "Run", *, last: bool = False) -> None:
+    def look(self, run: AnyRun, *, last: bool = False) -> None:
         """Add a line when it is time."""
         now_s = time.monotonic()
         if now_s < self._next_s and not last:

@@ -7,16 +7,15 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from labdaq.errors import LabdaqError, LayoutError, NotFoundError, StateError
+from labdaq.errors import LabdaqError
 from labdaq.pipeline.declared import DeclaredRing
 from labdaq.pipeline.nodes import Node
-from labdaq.pipeline.running.closing import deadtime_of, flush
+from labdaq.pipeline.running.closing import flush
 from labdaq.pipeline.running.crew import Member
+from labdaq.pipeline.running.outside import obey, refuse_the_rest, show
 from labdaq.pipeline.running.replacing import replacement_of
-from labdaq.pipeline.running.requests import requests_in
 from labdaq.pipeline.running.states import Command, RunState
 from labdaq.pipeline.workers import board as b
-from labdaq.roles import parameters_of
 
 if TYPE_CHECKING:
     from labdaq.pipeline.running.run import Run
@@ -28,7 +27,6 @@ _MOST_MESSAGES = 100
 INTAKE_S = 0.7
 """So long sources may take to notice that they are to stop; then they are ended."""
 _DISK_S = 1.0
-_COMMANDS = tuple(command.value for command in (Command.PAUSE, Command.RESUME, Command.STOP, Command.ABORT))
 _GRACE_S = 0.1
 """So long a thread from which everything was taken away may take to end."""
 
@@ -62,17 +60,17 @@ class Supervisor:
             run.end_rings()
             for thread in self._helpers:
                 thread.join()
-            self._show()
+            show(run)
             run.finish()
-            self._refuse_the_rest()
+            refuse_the_rest(run)
 
     # ------------------------------------------------------------------------------------ looking
 
     def _look(self) -> None:
         run, now = self._run, time.monotonic()
         run.board.words[b.HEARTBEAT_NS] = time.time_ns()
-        self._obey()
-        self._show()
+        obey(run)
+        show(run)
         if not run.has_begun and all(member.is_ready for member in run.crew.everyone):
             run.begin_intake()
         if run.state == RunState.DRAINING:
@@ -93,46 +91,6 @@ class Supervisor:
         if run.state == RunState.FAILED:  # a worker that was about to begin opens its ring again
             run.end_rings()
         run.record.look(run)
-
-    def _obey(self) -> None:
-        """Do what was asked for from other processes, in this order, and answer."""
-        for request in requests_in(self._run.folder):
-            refused: LabdaqError | None = None
-            try:
-                self._do(request.wish)
-            except LabdaqError as error:
-                self._run.record.log("warning", f"asked to from outside: {error}")
-                refused = error
-            with contextlib.suppress(LabdaqError):  # a full disk ends the run elsewhere
-                request.answer(refused)
-
-    def _do(self, wish: dict[str, Any]) -> None:
-        run = self._run
-        if wish.get("command") in _COMMANDS:
-            run.command(Command(wish["command"]), "asked to from outside")
-        elif "note" in wish:
-            run.note(str(wish["note"]))
-        elif "parameter" in wish:
-            node, _, name = str(wish["parameter"]).rpartition(".")
-            found = [parameters_of(one.work).get(name) for one in run.nodes if one.name == node]
-            if not found or found[0] is None:
-                known = [f"{one.name}.{parameter}" for one in run.nodes for parameter in parameters_of(one.work)]
-                raise NotFoundError(f"no parameter {wish['parameter']!r}; there are {', '.join(known) or 'none'}")
-            run.set_parameter(node, name, found[0].checked(wish.get("value")))
-        else:
-            raise LayoutError(f"{wish!r:.100} is nothing that can be asked: {', '.join(_COMMANDS)}, parameter, note")
-
-    def _refuse_the_rest(self) -> None:
-        """What was asked too late: who asked is not to wait for an answer."""
-        for request in requests_in(self._run.folder):
-            with contextlib.suppress(LabdaqError):
-                request.answer(StateError(f"run {self._run.number} of {self._run.name!r} is over"))
-
-    def _show(self) -> None:
-        """For those who look from other processes: what the board alone does not tell."""
-        run, words = self._run, self._run.board.words
-        words[b.SECONDS_NS] = int(run.seconds * 1e9)
-        words[b.DEADTIME_PPB] = int(deadtime_of(run) * 1e9)
 
     def _look_at_limits(self, now: float) -> None:
         run = self._run
@@ -231,7 +189,7 @@ class Supervisor:
         run.record.log("warning", f"{text}; {replacement.says}")
         run.restarts += 1
         try:
-            new = run.crew.hire(member.node, member.plan.number, **replacement.options)
+            new = run.crew.hire(member.node, member.number, **replacement.options)
             run.changes.tell(new)
             new.host.start()
         except LabdaqError as error:

@@ -1,19 +1,16 @@
 """Waiting for the end of a run, so that Ctrl-C stops it and loses nothing."""
 
 import threading
-from typing import TYPE_CHECKING
 
 from labdaq.errors import LabdaqError, WaitTimeoutError
+from labdaq.pipeline.running.any_run import AnyRun
 from labdaq.pipeline.running.result import RunResult
 from labdaq.pipeline.running.states import Command
-
-if TYPE_CHECKING:
-    from labdaq.pipeline.running.run import Run
 
 __all__ = ["wait_for"]
 
 
-def wait_for(run: "Run", timeout: float | None = None) -> RunResult:
+def wait_for(run: AnyRun, timeout: float | None = None) -> RunResult:
     """Wait until a run is over; its result.
 
     The first Ctrl-C stops the run, which is then waited for; a second one aborts it.
@@ -35,7 +32,7 @@ def wait_for(run: "Run", timeout: float | None = None) -> RunResult:
             return run.over()
 
 
-def _try(run: "Run", command: Command) -> None:
+def _try(run: AnyRun, command: Command) -> None:
     try:
         run.command(command, "interrupted")
     except LabdaqError:
