@@ -3,6 +3,7 @@
 import base64
 import threading
 from functools import cached_property
+from html import escape
 from typing import Any
 
 from labdaq.errors import LabdaqError
@@ -10,7 +11,7 @@ from labdaq.widgets.cells import replace_earlier
 from labdaq.widgets.colab import Pulse, in_colab
 from labdaq.widgets.extras import needed
 from labdaq.widgets.painter import logger, painter
-from labdaq.widgets.panel_html import log_html, panel_html
+from labdaq.widgets.panel_html import STYLE, log_html, panel_html
 from labdaq.widgets.panel_picture import draw_panel, panel_height
 from labdaq.widgets.parameter_controls import ParameterControl
 from labdaq.widgets.picture import Picture, taken
@@ -21,12 +22,13 @@ from labdaq.widgets.subjects import subject_of
 __all__ = ["Panel"]
 
 _BUTTONS = {
-    "start": ("play", "success", "Begin a run"),
-    "pause": ("pause", "", "Hold the intake; what is in the rings flows on"),
-    "resume": ("forward", "", "Go on after a pause"),
-    "stop": ("stop", "danger", "End the intake, and keep what is in the rings"),
-    "abort": ("times", "warning", "End everything within a second"),
+    "start": ("play", "#00704F", "Begin a run"),
+    "pause": ("pause", None, "Hold the intake; what is in the rings flows on"),
+    "resume": ("forward", None, "Go on after a pause"),
+    "stop": ("stop", "#B03A00", "End the intake, and keep what is in the rings"),
+    "abort": ("times", "#8A5A00", "End everything within a second"),
 }
+"""Their icons, colours that white words can be read on, and what they do."""
 
 
 class Panel:
@@ -115,9 +117,10 @@ class Panel:
 
     def _button(self, name: str) -> Any:
         ipywidgets = needed("ipywidgets")
-        icon, style, tip = _BUTTONS[name]
+        icon, colour, tip = _BUTTONS[name]
+        style = {"button_color": colour, "text_color": "#FFFFFF"} if colour else {}
         made = ipywidgets.Button(
-            description=name.capitalize(), icon=icon, button_style=style, tooltip=tip, layout={"width": "100px"}
+            description=name.capitalize(), icon=icon, style=style, tooltip=tip, layout={"width": "100px"}
         )
         made.add_class(f"labdaq-{name}")
         made.on_click(lambda _: self.do(name))
@@ -144,7 +147,7 @@ class Panel:
         ]
         box = ipywidgets.VBox(
             [one for one in parts if getattr(one, "children", True)],
-            layout={"width": "100%", "padding": "8px 12px", "border": "1px solid #D5D9DF"},
+            layout={"width": "100%", "padding": "8px 12px", "border": "1px solid var(--jp-border-color2, #D5D9DF)"},
         )
         box.add_class("labdaq-panel")
         return box
@@ -189,7 +192,7 @@ class Panel:
             for name, button in self.buttons.items():
                 button.disabled = name not in allowed
             self.events.disabled = self.seconds.disabled = "start" not in allowed
-            self._title.value = f"<b style='font-size:15px'>{self.seen.title}</b>"
+            self._title.value = f"{STYLE}<b style='font-size:15px'>{escape(self.seen.title)}</b>"
             self._numbers.value = panel_html(self.seen)
             self._log.value = log_html(list(self._subject.log))
             for control in self.controls.values():

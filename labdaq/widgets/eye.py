@@ -11,6 +11,7 @@ from labdaq.ring import ObservedEvent, Observer, Ring
 
 __all__ = ["Eye"]
 
+_MICRO = {"us", "uV", "uA", "um", "uW"}
 _NEAR = 16
 """So many events are read one after the other before the newest is jumped at: it may be a frame given up unwritten."""
 Watched = Ring | DeclaredRing | Tap
@@ -200,9 +201,10 @@ class Eye:
         raise NotFoundError(f"ring {self.name!r} has no field {wanted!r}; it has {fields}")
 
     def unit(self, field: str | None = None) -> str:
-        """Of the numbers; empty when it is not known."""
+        """Of the numbers, with µ where letters of typewriters have a u; empty when it is not known."""
         units = self.header.get("units")
-        return str((units or {}).get(field, "") if field is not None else self.header.get("unit", ""))
+        unit = str((units or {}).get(field, "") if field is not None else self.header.get("unit", ""))
+        return f"µ{unit[1:]}" if unit in _MICRO else unit
 
     @property
     def sample_interval_s(self) -> float | None:

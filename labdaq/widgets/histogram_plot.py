@@ -233,11 +233,11 @@ class LiveHistogram(LivePlot):
         if counts.max() > 0.95 * self._top:
             self._top *= 1.3
         floor = 0.5 if self._log else 0.0
-        drawn = counts if self._curve is None else self._curve
+        curve = np.full(len(centres), np.nan) if self._curve is None else self._curve
         self._show(
             {
                 "bins": {"left": edges[:-1], "right": edges[1:], "count": np.maximum(counts, floor)},
-                "curve": {"x": centres, "y": np.maximum(drawn, floor) if self._curve is not None else drawn * np.nan},
+                "curve": {"x": centres, "y": np.where(curve >= floor, curve, np.nan)},
             },
             {"status": {"text": words}, "x_range": exactly(edges[0], edges[-1]), "y_range": exactly(floor, self._top)},
         )
@@ -280,6 +280,7 @@ class LiveHistogram(LivePlot):
                 axes.plot((edges[1:] + edges[:-1]) / 2, self._curve, color=COLOURS[1])
             if self._log and self.counts.counts.any():  # of nothing there is no logarithm
                 axes.set_yscale("log")
+                axes.set_ylim(bottom=0.5)
         axes.set_xlabel(axis_label(self._field or self._eye.name, self._eye.unit(self._field)))
         axes.set_ylabel("counts")
 

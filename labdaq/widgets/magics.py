@@ -5,7 +5,7 @@ from typing import Any
 
 from labdaq.errors import LabdaqError, LayoutError, NotFoundError
 from labdaq.pipeline import AttachedRun, Pipeline
-from labdaq.widgets.panel_html import clock, panel_html
+from labdaq.widgets.panel_html import STYLE, clock, panel_html
 from labdaq.widgets.subject import Seen, grouped
 from labdaq.widgets.subjects import subject_of
 
@@ -28,7 +28,7 @@ class Status:
         self.seen = seen
 
     def _repr_html_(self) -> str:
-        return panel_html(self.seen)
+        return STYLE + panel_html(self.seen)
 
     def __repr__(self) -> str:
         shown = self.seen.snapshot

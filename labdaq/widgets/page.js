@@ -1,7 +1,7 @@
 // A bokeh figure inside a widget. The kernel sends bokehjs once per page, and then frames of raw columns. Of those
-// that come between two paints only the newest of each column is drawn; what was painted is told twice a second.
+// that come between two paints only the newest of each column is drawn; what was painted is told twice a second at most.
 
-const ASK_AGAIN_MS = 5000, GIVE_UP_MS = 4000, TELL_MS = 500, POLL_MS = 250, PICTURE_MS = 2000;
+const ASK_AGAIN_MS = 5000, GIVE_UP_MS = 4000, TELL_MS = 500, TELL_EACH = 12, POLL_MS = 250, PICTURE_MS = 2000, SAY_MS = 200;
 const ARRAYS = {f4: Float32Array, i4: Int32Array, u1: Uint8Array};
 
 function run(text) {
@@ -64,15 +64,37 @@ function draw(view, sources, settings) {
     source.data = data;
   }
   for (const [name, changes] of settings) {
-    if (name === "status") view.status.textContent = changes.text;
+    if (name === "status") view.say(changes.text);
     else view.document.get_model_by_name(name)?.setv(changes);
   }
 }
 
+// Only what shows data is painted with each frame: axes, grid and legend keep still. For that it moves, in its order, to
+// the canvas above, where bokeh would not clip it, and with no place in the document, which would be laid out anew.
+function paint_alone(views) {
+  const is_drawn = ({model}) => model.type === "GlyphRenderer" && model.level === "glyph" && !is_sample(model);
+  for (const view of views.query?.(is_drawn) ?? []) {
+    Object.defineProperty(view, "needs_clip", {value: true});
+    view.update_position = () => {};
+    view.model.level = "overlay";
+  }
+}
+
+// Words change no more often than they can be read.
+function speaker(place) {
+  let words = "", later = 0;
+  return (text) => {
+    words = text;
+    later ||= setTimeout(() => { later = 0; place.textContent = words; }, SAY_MS);
+  };
+}
+
+const is_sample = (model) => model.tags?.[0] === "sample of";
+
 // The samples of a legend show and hide the lines that they stand for.
 function follow_samples(shown) {
   for (const sample of shown._all_models.values()) {
-    if (sample.tags?.[0] !== "sample of") continue;
+    if (!is_sample(sample)) continue;
     const line = shown.get_model_by_name(sample.tags[1]);
     if (line) sample.properties.visible.change.connect(() => { line.visible = sample.visible; });
   }
@@ -94,7 +116,7 @@ export default () => {
   const views = new Set();
   const newest = {sources: new Map(), settings: new Map()};  // all that a new view has to know
   let pending = {sources: new Map(), settings: new Map()};
-  let number = -1, scheduled = 0, told_ms = 0, sent_ms = 0;
+  let number = -1, scheduled = 0, told = 0, told_ms = 0, sent_ms = 0;
 
   const look = (model) => tell(model, views.size && !document.hidden ? {ready: page} : {gone: page});
 
@@ -113,7 +135,8 @@ export default () => {
       }
     }
     const now = performance.now();
-    if (now - told_ms > TELL_MS) { told_ms = now; tell(model, {painted: number, page}); }
+    const wait_ms = number - told < TELL_EACH ? 2.5 * TELL_MS : TELL_MS;
+    if (now - told_ms > wait_ms) { told_ms = now; told = number; tell(model, {painted: number, page}); }
   }
 
   function hear(model, message, buffers) {
@@ -152,12 +175,12 @@ export default () => {
     async render({model, el}) {
       const place = document.createElement("div");
       place.className = "labdaq-live";
-      place.setAttribute("role", "img");
+      place.setAttribute("role", "figure");
       place.setAttribute("aria-label", model.get("label"));
       const status = document.createElement("div");
       status.className = "labdaq-status";
       status.style.cssText = "font:12px/1.4 var(--jp-ui-font-family, sans-serif); min-height:1.4em; padding:2px 8px;" +
-        "color:var(--jp-ui-font-color2, #5A6069); font-variant-numeric:tabular-nums";
+        "color:var(--jp-ui-font-color2, #5A6069); font-variant-numeric:tabular-nums; contain:content";
       el.append(place, status);
       const picture = () => {
         if (model.get("picture")) place.innerHTML = `<img alt="${model.get("label")}" src="${model.get("picture")}">`;
@@ -180,12 +203,13 @@ export default () => {
         const embedded = await Bokeh.embed.embed_item({...item, target_id: null}, place);
         const shown = [...(embedded.roots ?? embedded)][0]?.model.document;
         if (is_gone || !shown) return;
+        paint_alone(embedded);
         follow_samples(shown);
         tell_window(model, page, shown);
         const info = {label: model.get("label"), status, document: shown, frames: 0, number: -1, lag_ms: 0};
         const all = (window.__labdaq_views = window.__labdaq_views || []);
         all.push(info);
-        view = {document: shown, status, info, close() {
+        view = {document: shown, say: speaker(status), info, close() {
           all.splice(all.indexOf(info), 1);
           shown.clear();
           Bokeh.documents.splice(Bokeh.documents.indexOf(shown), 1);

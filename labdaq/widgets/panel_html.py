@@ -2,14 +2,15 @@
 
 from html import escape
 
+from labdaq.native.nvml import gpus
 from labdaq.pipeline.running.snapshots import NodeSnapshot, RingSnapshot
 from labdaq.widgets.style import COLOURS, GREY
-from labdaq.widgets.subject import Seen, grouped
+from labdaq.widgets.subject import Seen, grouped, rate_text
 
-__all__ = ["clock", "fill_colour", "log_html", "panel_html"]
+__all__ = ["STYLE", "clock", "fill_colour", "log_html", "panel_html"]
 
 _STATES = {
-    "IDLE": (GREY, "○"),
+    "IDLE": ("#5A6069", "○"),
     "RUNNING": ("#00704F", "▶"),
     "PAUSED": ("#8A5A00", "❚❚"),
     "DRAINING": ("#00588A", "▽"),
@@ -17,7 +18,7 @@ _STATES = {
     "FAILED": ("#B03A00", "✖"),
 }
 _FILLS = ((0.9, COLOURS[1], "nearly full"), (0.5, COLOURS[4], "filling"), (0.0, COLOURS[0], ""))
-_STYLE = """<style>
+STYLE = """<style>
 .labdaq-numbers{font-family:var(--jp-ui-font-family,sans-serif);font-size:13px;line-height:1.45;
  color:var(--jp-ui-font-color1,#22262B);font-variant-numeric:tabular-nums}
 .labdaq-numbers .state{color:#fff;border-radius:4px;padding:2px 10px;font-weight:600;letter-spacing:.04em}
@@ -34,6 +35,7 @@ _STYLE = """<style>
 .labdaq-numbers .bar i{display:block;height:100%}
 .labdaq-numbers .bad{color:#B03A00;font-weight:600}
 </style>"""
+"""Of the table. It stands elsewhere: each time it comes into a page, that finds anew how everything looks."""
 
 
 def clock(seconds: float) -> str:
@@ -60,8 +62,8 @@ def fill_colour(fill: float) -> tuple[str, str]:
 
 
 def panel_html(seen: Seen) -> str:
-    """One table of everything that a run says of itself."""
-    parts = [_STYLE, '<div class="labdaq-numbers" role="status">', _top(seen)]
+    """One table of everything that a run says of itself, to be shown in a page that has `STYLE`."""
+    parts = ['<div class="labdaq-numbers" role="group" aria-label="numbers of the run">', _top(seen)]
     if seen.snapshot is not None:
         parts += [_progress(seen), _rings(seen.snapshot.rings), _workers(seen.snapshot.nodes, seen.balance)]
     return "".join((*parts, "</div>"))
@@ -74,7 +76,11 @@ def _top(seen: Seen) -> str:
     if shown is None:
         return f'<div class="top">{badge}<span>no run yet: press Start</span></div>'
     rate = shown.events / shown.seconds if shown.seconds > 0 else 0.0
-    facts = [("time", clock(shown.seconds)), ("events", grouped(shown.events)), ("mean rate", f"{rate:.4g} /s")]
+    facts = [("time", clock(shown.seconds)), ("events", grouped(shown.events)), ("mean rate", rate_text(rate))]
+    facts += [
+        (f"GPU {gpu.number}", f"{(gpu.total_nbytes - gpu.free_nbytes) / 1e9:.1f} of {gpu.total_nbytes / 1e9:.0f} GB")
+        for gpu in gpus()
+    ]
     facts.append(("dead time", f"{100 * shown.deadtime:.2f} %"))
     told = "".join(f"<span><small>{name}</small><b>{value}</b></span>" for name, value in facts)
     why = f"<span>{escape(seen.reason)}</span>" if seen.reason else ""
@@ -95,9 +101,9 @@ def _progress(seen: Seen) -> str:
     done, words = max(parts)
     done = min(max(done, 0.0), 1.0)
     return (
-        f'<div style="margin:0 0 10px" role="progressbar" aria-valuenow="{100 * done:.0f}" aria-valuemin="0" '
-        f'aria-valuemax="100"><span class="bar" style="width:260px"><i style="width:{100 * done:.1f}%;'
-        f'background:{COLOURS[2]}"></i></span>{100 * done:.0f} % {words}</div>'
+        '<div style="margin:0 0 10px" role="progressbar" aria-label="progress of the run" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{100 * done:.0f}"><span class="bar" style="width:260px"><i style="width:'
+        f'{100 * done:.1f}%;background:{COLOURS[2]}"></i></span>{100 * done:.0f} % {words}</div>'
     )
 
 
@@ -117,7 +123,7 @@ def _ring(ring: RingSnapshot) -> str:
     bar = f'<span class="bar"><i style="width:{100 * min(ring.fill, 1):.0f}%;background:{colour}"></i></span>'
     lags = ", ".join(f"{escape(name)} {grouped(lag)}" for name, lag in ring.lags.items())
     fill = f"{bar}{100 * ring.fill:.0f} % {words}"
-    cells = f'<td class="r">{grouped(ring.written)}</td><td class="r">{ring.rate_hz:.3g} /s</td><td>{lags}</td>'
+    cells = f'<td class="r">{grouped(ring.written)}</td><td class="r">{rate_text(ring.rate_hz)}</td><td>{lags}</td>'
     return f"<tr><td>{escape(ring.name)}</td><td>{fill}</td>{cells}</tr>"
 
 
@@ -147,5 +153,6 @@ def log_html(lines: list[str]) -> str:
     return (
         '<pre style="margin:0;padding:6px 8px;max-height:150px;overflow:auto;font-size:12px;line-height:1.35;'
         "display:flex;flex-direction:column-reverse;background:var(--jp-layout-color2,#F4F5F7);"
-        f'color:var(--jp-ui-font-color1,#22262B)" aria-label="log" tabindex="0"><span>{text}</span></pre>'
+        'color:var(--jp-ui-font-color1,#22262B)" role="log" aria-label="log of the run" tabindex="0">'
+        f"<span>{text}</span></pre>"
     )

@@ -10,6 +10,7 @@ from labdaq.widgets.routing import answer_at_once
 __all__ = ["ParameterControl"]
 
 _STEPS = 200
+_NAME_PX = 170
 
 
 class ParameterControl:
@@ -50,9 +51,9 @@ class ParameterControl:
         self.input.tooltip = f"{name}: {_limits(parameter) or 'any value'}"
         self.input.observe(self._changed, "value")
         answer_at_once(self.input)
-        title = ipywidgets.Label(parameter.label or name, layout={"width": "170px"})
+        self.input.description = parameter.label or name
         unit = ipywidgets.Label(f"{parameter.unit}  {_limits(parameter)}".strip())
-        self.widget = ipywidgets.HBox([title, self.input, unit], layout={"align_items": "center"})
+        self.widget = ipywidgets.HBox([self.input, unit], layout={"align_items": "center"})
 
     def _changed(self, change: Any) -> None:
         if self._is_told:
@@ -95,32 +96,32 @@ def _input(parameter: Parameter) -> Any:
     """The widget that fits."""
     ipywidgets = needed("ipywidgets")
     value, low, high = parameter.value, parameter.low, parameter.high
-    wide = {"width": "320px"}
+    wide, narrow = _shaped(320), _shaped(160)
     if parameter.choices is not None:
-        return ipywidgets.Dropdown(options=list(parameter.choices), value=value, layout={"width": "160px"})
+        return ipywidgets.Dropdown(options=list(parameter.choices), value=value, **narrow)
     if isinstance(value, bool):
-        return ipywidgets.Checkbox(value=value, indent=False, layout={"width": "60px"})
+        return ipywidgets.Checkbox(value=value, **narrow)
     if isinstance(value, str):
-        return ipywidgets.Text(value=value, continuous_update=False, layout=wide)
+        return ipywidgets.Text(value=value, continuous_update=False, **wide)
     is_whole = isinstance(value, int)
     if low is not None and high is not None:
         span = high - low
+        limits: dict[str, Any]
         if is_whole:
-            step = max(int(span) // _STEPS, 1)
-            return ipywidgets.IntSlider(
-                value=value, min=int(low), max=int(high), step=step, continuous_update=False, layout=wide
-            )
-        return ipywidgets.FloatSlider(
-            value=value,
-            min=low,
-            max=high,
-            step=_round_step(span / _STEPS),
-            continuous_update=False,
-            readout_format=".4g",
-            layout=wide,
-        )
+            limits = {"min": int(low), "max": int(high), "step": max(int(span) // _STEPS, 1)}
+            return ipywidgets.IntSlider(value=value, continuous_update=False, **limits, **wide)
+        limits = {"min": low, "max": high, "step": _round_step(span / _STEPS)}
+        return ipywidgets.FloatSlider(value=value, continuous_update=False, readout_format=".4g", **limits, **wide)
     kind = ipywidgets.IntText if is_whole else ipywidgets.FloatText
-    return kind(value=value, continuous_update=False, layout={"width": "160px"})
+    return kind(value=value, continuous_update=False, **narrow)
+
+
+def _shaped(width_px: int) -> dict[str, Any]:
+    """So wide, beside names that are all as wide as each other."""
+    return {
+        "style": {"description_width": f"{_NAME_PX}px"},
+        "layout": {"width": f"{_NAME_PX + width_px}px"},
+    }
 
 
 def _round_step(step: float) -> float:

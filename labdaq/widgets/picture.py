@@ -1,5 +1,6 @@
 """Pictures of one moment: what a notebook shows that nobody runs."""
 
+import textwrap
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -8,6 +9,8 @@ from labdaq.widgets.extras import needed
 from labdaq.widgets.style import INK
 
 __all__ = ["Picture", "put_title", "taken"]
+
+_LETTER_PX, _MARGIN_PX = 8, 70
 
 
 class Picture:
@@ -56,9 +59,11 @@ def taken(
 
 
 def put_title(figure: Any, title: str) -> None:
-    """Over the first axes; and all of them plain."""
+    """Over the first axes, in as many lines as it needs; and all of them plain."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         if not axes.images:
             axes.grid(alpha=0.25)
-    figure.axes[0].set_title(title, loc="left", fontsize=10, color=INK)
+    letters = int((figure.bbox.width - _MARGIN_PX) / _LETTER_PX)
+    lines = [part for line in title.split("\n") for part in textwrap.wrap(line, max(letters, 20)) or [""]]
+    figure.axes[0].set_title("\n".join(lines), loc="left", fontsize=10, color=INK)

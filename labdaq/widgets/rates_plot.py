@@ -9,6 +9,7 @@ import numpy as np
 from labdaq.widgets.extras import needed
 from labdaq.widgets.plot import LivePlot, exactly
 from labdaq.widgets.style import add_legend, axis_label, colour, new_figure
+from labdaq.widgets.subject import rate_text
 from labdaq.widgets.subjects import subject_of
 
 __all__ = ["Rates"]
@@ -72,7 +73,7 @@ class Rates(LivePlot):
         columns |= {f"r{i}": strips[1 + i] for i in range(n)} | {f"f{i}": strips[1 + n + i] for i in range(n)}
         top = float(np.nanmax(strips[1 : 1 + n], initial=1.0)) * 1.15
         step = 10.0 ** np.floor(np.log10(top)) / 2
-        words = ", ".join(f"{name} {rate:.3g}/s" for name, rate in zip(self._names, rates, strict=True))
+        words = ", ".join(f"{name} {rate_text(rate)}" for name, rate in zip(self._names, rates, strict=True))
         ends = exactly(0, float(np.ceil(top / step) * step))
         settings: dict[str, Any] = {"status": {"text": words}, "y_range": ends}
         self._show({"strips": columns}, settings)

@@ -38,8 +38,10 @@ class BrowserControls:
             value=browser.text, description="Search", placeholder="words, or name=muon* number=3-9",
             continuous_update=False, style=wide, layout={"width": "330px"},
         )  # fmt: skip
-        self.scans = ipywidgets.SelectMultiple(options=[], rows=7, layout={"width": "100%"})
-        self.scans.tooltip = "Scans; several with Shift or Ctrl"
+        self.scans = ipywidgets.SelectMultiple(
+            options=[], rows=7, description="Scans", style=wide, layout={"width": "99%"}
+        )
+        self.scans.tooltip = "Several with Shift or Ctrl"
         self.y = ipywidgets.Dropdown(description="Draw", style=wide, layout={"width": "240px"})
         self.x = ipywidgets.Dropdown(description="over", style=wide, layout={"width": "240px"})
         self.kind = ipywidgets.Dropdown(

@@ -256,7 +256,7 @@ class Scope(LivePlot):
         data = {"t": empty, **{f"c{n}": empty for n in range(len(self._chosen))}}
         source = models.ColumnDataSource(data=data, name="waveforms")
         lines = [
-            (self._names[number], figure.line("t", f"c{n}", source=source, color=colour(number), line_width=1.4))
+            (self._names[number], figure.line("t", f"c{n}", source=source, color=colour(number)))
             for n, number in enumerate(self._chosen)
         ]
         add_legend(figure, lines)

@@ -11,7 +11,7 @@ from labdaq.pipeline.running.snapshots import NodeSnapshot, Snapshot
 from labdaq.pipeline.running.states import next_state
 from labdaq.roles import Parameter
 
-__all__ = ["LastLines", "Seen", "Subject", "allowed_in", "balance_line", "grouped"]
+__all__ = ["LastLines", "Seen", "Subject", "allowed_in", "balance_line", "grouped", "rate_text"]
 
 LOG_LINES = 200
 _COMMANDS = (Command.PAUSE, Command.RESUME, Command.STOP, Command.ABORT)
@@ -105,6 +105,17 @@ def balance_line(node: NodeSnapshot) -> str:
 def grouped(count: int) -> str:
     """A count, with a narrow space after each three digits."""
     return f"{count:,}".replace(",", "\u202f")
+
+
+def rate_text(per_s: float) -> str:
+    """A rate with three digits, or all that there are before the point.
+
+    Examples
+    --------
+    >>> rate_text(0.12345), rate_text(99.96), rate_text(12345.6) == "12\u202f346 /s"
+    ('0.123 /s', '100 /s', True)
+    """
+    return f"{per_s:.3g} /s" if not abs(per_s) >= 999.5 else f"{grouped(round(per_s))} /s"
 
 
 class LastLines:

@@ -66,7 +66,7 @@ output_notebook(Resources(mode="inline", components=["bokeh"]), hide_banner=True
 source = ColumnDataSource({"t": np.arange(1000) / 1e5, **{f"c{n}": np.zeros(1000) for n in range(4)}})
 plot = figure(height=320, sizing_mode="stretch_width", x_range=Range1d(0, 0.01), y_range=Range1d(-1.5, 1.5))
 for n in range(4):
-    plot.line("t", f"c{n}", source=source, line_width=1.4)
+    plot.line("t", f"c{n}", source=source)
 is_over = threading.Event()
 
 def push():
@@ -100,6 +100,12 @@ def measured(opened):
 
 def metrics(notebook):
     return {one["name"]: one["value"] for one in notebook.devtools.send("Performance.getMetrics")["metrics"]}
+
+
+def heap_nbytes(notebook):
+    """Of objects, of the elements of the document, and of the memory of arrays."""
+    usage = notebook.devtools.send("Runtime.getHeapUsage")
+    return sum(usage.get(name, 0) for name in ("usedSize", "embedderHeapUsedSize", "backingStorageSize"))
 
 
 def figures(notebook, seconds=SECONDS):
@@ -158,6 +164,8 @@ def test_dashboard(measured):
     ours = figures(notebook)
     notebook.add("daq.stop()\ndaq.wait()")
     report("dashboard_painted", ours["painted_per_s"], "1/s", target=25, at_least=True, **ours)
+    report("dashboard_wire", ours["bytes_per_s"] / 1e6, "MB/s", target=1)
+    report("dashboard_messages", ours["messages_per_s"], "1/s", target=60)
 
 
 def test_stop_while_a_cell_runs(measured):
@@ -193,5 +201,5 @@ def test_heap_of_the_page(measured):
         sent = int(notebook.add(f"push({count})\nprint(view.page.wire.sent)"))
         notebook.wait(f"__labdaq_views[0].number >= {sent} - 1", 600)
         notebook.devtools.send("HeapProfiler.collectGarbage")
-        heaps.append(metrics(notebook)["JSHeapUsedSize"])
+        heaps.append(heap_nbytes(notebook))
     report("heap_growth", (heaps[1] - heaps[0]) / 1e6, "MB", target=20, frames=PUSHES, before=heaps[0] / 1e6)

@@ -48,6 +48,7 @@ def test_the_first_notebook_of_the_course(opened):
     assert notebook.page.locator("button.labdaq-start").is_disabled()
     assert notebook.value(f"Math.max(...{SCOPE}.document.get_model_by_name('waveforms').data.c1)") > 1
 
+    check_that_tools_work_while_data_flow(notebook)
     number = notebook.page.locator(".labdaq-parameter .widget-readout").first
     number.fill("305")
     number.press("Enter")
@@ -61,7 +62,40 @@ def test_the_first_notebook_of_the_course(opened):
     assert notebook.add("print(daq.wait().ledger.is_closed, daq.last.reason)") == "True asked to"
     check_that_stop_is_heard_while_a_cell_runs(notebook)
     check_that_details_are_drawn(notebook)
+    check_that_lines_end_at_the_frame(notebook)
     check_that_the_other_plots_are_drawn(notebook)
+
+
+def check_that_tools_work_while_data_flow(notebook):
+    drawn = f"[...{SCOPE}.document._all_models.values()].filter(one => one.type === 'GlyphRenderer')"
+    hidden = f"{drawn}.filter(one => !one.visible).length"
+    channel = notebook.page.locator("[aria-label^=scope] .bk-Legend .bk-label").first
+    channel.click()
+    notebook.wait(f"{hidden} === 2")  # the line, and its sample in the legend
+    channel.click()
+    notebook.wait(f"{hidden} === 0")
+
+    begin = notebook.value(f"{SCOPE}.document.get_model_by_name('x_range').start")
+    middle_of(notebook, "scope")
+    notebook.page.mouse.down()
+    notebook.page.mouse.move(500, 400, steps=4)
+    notebook.page.mouse.up()
+    notebook.wait(f"{SCOPE}.document.get_model_by_name('x_range').start !== {begin}")
+
+    tooltip = notebook.page.locator(".bk-Tooltip").first
+    while not tooltip.is_visible():  # the bars grow until one is below the mouse
+        middle_of(notebook, "histogram", down=0.8)
+        middle_of(notebook, "histogram", down=0.81)
+    frames = notebook.value(f"{SCOPE}.frames")
+    notebook.wait(f"{SCOPE}.frames > {frames} + 3")
+
+
+def middle_of(notebook, plot, down=0.5):
+    """Move the mouse there."""
+    place = notebook.page.locator(f"[aria-label^={plot}]").first
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    notebook.page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + down * box["height"], steps=3)
 
 
 def check_that_stop_is_heard_while_a_cell_runs(notebook):
@@ -75,6 +109,22 @@ def check_that_stop_is_heard_while_a_cell_runs(notebook):
 def check_that_details_are_drawn(notebook):
     notebook.value(f"{SCOPE}.document.get_model_by_name('x_range').setv({{start: 0, end: 2}}) && 0")
     notebook.wait(f"{SCOPE}.document.get_model_by_name('waveforms').data.t.length < 300")
+
+
+PAINTED = """() => {
+  const shown = SCOPE.document, [Bokeh] = Object.values(__labdaq_bokeh);
+  const {frame, canvas_view} = Bokeh.index.query_one(({model}) => model.type === "Figure" && model.document === shown);
+  const {ctx, canvas, pixel_ratio} = canvas_view.overlays, {top, bottom} = frame.bbox;
+  const rows = (from, to) => ctx.getImageData(0, from * pixel_ratio, canvas.width, (to - from) * pixel_ratio);
+  const has_ink = (from, to) => rows(from, to).data.some(Boolean);
+  return [has_ink(0, top - 2), has_ink(top, bottom), has_ink(bottom + 2, canvas.height / pixel_ratio)];
+}""".replace("SCOPE", SCOPE)
+
+
+def check_that_lines_end_at_the_frame(notebook):
+    notebook.value(f"{SCOPE}.document.get_model_by_name('y_range').setv({{start: -0.1, end: 0.1}}) && 0")
+    notebook.wait(f"({PAINTED})()[1]")
+    assert notebook.value(PAINTED) == [False, True, False]
 
 
 def check_that_the_other_plots_are_drawn(notebook):

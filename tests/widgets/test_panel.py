@@ -6,7 +6,7 @@ import pytest
 
 from labdaq import Parameter, Pipeline, attach, widgets
 from labdaq.widgets.parameter_controls import ParameterControl
-from labdaq.widgets.subject import grouped
+from labdaq.widgets.subject import grouped, rate_text
 
 
 class Gate:
@@ -106,6 +106,7 @@ def test_the_numbers_are_those_of_the_result(panel, wired):
     assert panel.seen.snapshot.events == 50
     assert f"in 50 = accepted {result.ledger['above'].accepted}" in panel._numbers.value
     assert "gate" in panel._numbers.value
+    assert "<style" not in panel._numbers.value  # which would lay out the whole page anew with each change
     assert panel.seen.balance == tuple(map(str, result.ledger.nodes))
     assert panel.snapshot().png.startswith(b"\x89PNG")
 
@@ -153,6 +154,7 @@ def test_parameters_are_changed_while_it_runs(panel, wired, until):
 def test_each_kind_of_parameter_has_the_control_that_fits(parameter, kind):
     control = ParameterControl("name", parameter, print)
     assert type(control.input).__name__ == kind
+    assert control.input.description == (parameter.label or "name")  # what screen readers say
     control.close()
 
 
@@ -272,3 +274,6 @@ def test_the_dashboard_is_panel_and_plots(wired, front_end, until):
 
 def test_counts_are_easy_to_read():
     assert grouped(1234567) == "1\u202f234\u202f567"
+    assert [rate_text(one) for one in (0, 2.5, 999.4, 999.6, 2080.4)] == [
+        "0 /s", "2.5 /s", "999 /s", "1\u202f000 /s", "2\u202f080 /s",
+    ]  # fmt: skip

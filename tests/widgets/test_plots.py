@@ -139,6 +139,13 @@ def test_the_histogram_counts_and_can_be_changed(pulses):
         assert view.counts.entries == 0
 
 
+def test_units_of_typewriters_are_shown_as_they_are_meant(daq):
+    ring = daq.ring("pulses", PULSE, header={"units": {"height": "mV", "time": "us"}})
+    with widgets.histogram(ring, "time") as times, widgets.histogram(ring, "height") as heights:
+        labels = [view.figure.xaxis.axis_label for view in (times, heights)]
+    assert labels == ["time (µs)", "height (mV)"]
+
+
 def test_a_range_that_was_found_too_early_is_found_again():
     with Ring("pulses", dtype=PULSE, capacity=512) as ring, widgets.histogram(ring, "height") as view:
         fill(ring, [10.0, 11.0] * 20)
