@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         shared,
         subscribe,
     )
-    from labdaq.ring import Ring
+    from labdaq.ring import Ring, copy
     from labdaq.roles import Parameter, Trigger
     from labdaq.store import DataStore, open_scan
     from labdaq.stream import InputStream, OutputStream, spawn
@@ -66,6 +66,7 @@ __all__ = [
     "__version__",
     "attach",
     "browse",
+    "copy",
     "dashboard",
     "devices",
     "errors",
@@ -105,6 +106,7 @@ _HOMES = {
     "Parameter": "labdaq.roles",
     "Pipeline": "labdaq.pipeline",
     "Ring": "labdaq.ring",
+    "copy": "labdaq.ring",
     "Trigger": "labdaq.roles",
     "attach": "labdaq.pipeline",
     "open_run": "labdaq.pipeline",

@@ -11,6 +11,7 @@ from labdaq.devices.locks import holder_of
 from labdaq.devices.pico_driver import SERIES, load_library, serial_numbers
 from labdaq.devices.soundcard import load_sounddevice
 from labdaq.errors import LabdaqError
+from labdaq.native.nvml import gpus
 
 __all__ = ["DeviceInfo", "list_devices"]
 
@@ -56,6 +57,7 @@ def list_devices() -> list[DeviceInfo]:
             found.append(DeviceInfo(kind, "", "", f"not available: {module} is not installed", "devices"))
         else:
             found += _asked(kind, lister)
+    found += _asked("GPU", _gpus)
     for entry in entry_points(group=_GROUP):
         found += _asked(entry.name, partial(_added, entry))
     return found
@@ -122,6 +124,18 @@ def _picoscopes() -> Iterable[DeviceInfo]:
         for serial in serial_numbers(series, library):
             name = f"PicoScope {series} {serial}"
             yield DeviceInfo("PicoScope", name, serial, _state(name))
+
+
+def _gpus() -> Iterable[DeviceInfo]:
+    found = gpus()
+    lacks_cupy = find_spec("cupy") is None
+    for gpu in found:
+        state = f"{gpu.free_nbytes / 1e9:.1f} of {gpu.total_nbytes / 1e9:.1f} GB free"
+        if lacks_cupy:
+            state += "; not available: cupy is not installed"
+        yield DeviceInfo("GPU", gpu.name, str(gpu.number), state, "cuda" if lacks_cupy else "")
+    if not found:
+        yield DeviceInfo("GPU", "", "", "not available: no driver of an NVIDIA GPU answers")
 
 
 _KINDS: tuple[tuple[str, str, Callable[[], Iterable[DeviceInfo]]], ...] = (

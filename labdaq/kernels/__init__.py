@@ -24,6 +24,7 @@
 `dedispersion`   low frequencies come later: giving them their time back
 `folding`        what repeats, by its phase
 `warming`        compile all that before it is needed
+`cuda`           the same for arrays on a GPU, chosen by the functions themselves
 """
 
 from labdaq.kernels.beams import form_beams, steering_weights

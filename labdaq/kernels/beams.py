@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labdaq.errors import LayoutError
+from labdaq.native.cuda import as_array, device_of
 
 __all__ = ["form_beams", "form_beams_reference", "steering_weights"]
 
@@ -46,7 +47,9 @@ def steering_weights(delays_s: npt.ArrayLike, frequencies_hz: npt.ArrayLike) -> 
 
 
 def _checked(voltages: npt.ArrayLike, weights: npt.ArrayLike) -> tuple[Any, Any]:
-    inputs, factors = np.asarray(voltages), np.asarray(weights)
+    inputs, factors = as_array(voltages), as_array(weights)
+    if (device := device_of(inputs)) is not None and device_of(factors) is None:
+        factors = device.to_device(factors)
     if (
         inputs.ndim < 2
         or factors.ndim != 3

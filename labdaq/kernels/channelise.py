@@ -13,12 +13,13 @@ Sources: R. E. Crochiere, L. R. Rabiner, *Multirate Digital Signal Processing* (
 "Spectrometers and polyphase filterbanks in radio astronomy", arXiv:1607.03579.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from labdaq.errors import LayoutError
+from labdaq.native.cuda import as_array, device_of
 
 __all__ = ["Channeliser", "channel_frequencies", "channelise", "channelise_reference", "pfb_window"]
 
@@ -66,7 +67,7 @@ def pfb_window(length: int, taps: int = 4) -> npt.NDArray[np.float64]:
 
 def _checked(voltages: npt.ArrayLike, length: int, window: npt.ArrayLike | None) -> tuple[Any, Any]:
     """The samples and the normalised window, as ``(taps, length)``."""
-    samples = np.asarray(voltages)
+    samples = as_array(voltages)
     if samples.ndim == 0 or samples.dtype.kind not in "iufc":
         raise LayoutError(f"voltages of {samples.dtype}{samples.shape}: (time, …) of numbers is needed; unpack() first")
     if samples.dtype.kind in "iu":
@@ -126,6 +127,10 @@ def channelise(voltages: npt.ArrayLike, length: int, window: npt.ArrayLike | Non
     ((8, 8), 6, np.float64(0.25))
     """
     samples, weights = _checked(voltages, length, window)
+    if (device := device_of(samples)) is not None:
+        from labdaq.kernels.cuda import spectra as on_gpu
+
+        return cast(npt.NDArray[Any], on_gpu.channelise(device, samples, weights))
     taps, rows = len(weights), len(samples) // length
     count, inner = max(0, rows - taps + 1), samples.shape[1:]
     real = np.float32 if samples.dtype in (np.float32, np.complex64, np.float16) else np.float64
@@ -171,7 +176,7 @@ class Channeliser:
         LayoutError
             When samples have another shape than before: :meth:`reset` first.
         """
-        samples = np.asarray(voltages)
+        samples = as_array(voltages)
         if self._rest is not None:
             if self._rest.shape[1:] != samples.shape[1:]:
                 raise LayoutError(f"samples of shape {samples.shape[1:]} after {self._rest.shape[1:]}: reset() first")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labdaq.errors import LayoutError
+from labdaq.native.cuda import as_array
 
 __all__ = ["baseline_pairs", "correlate", "correlate_reference"]
 
@@ -26,7 +27,7 @@ def baseline_pairs(inputs: int) -> list[tuple[int, int]]:
 
 def _checked(voltages: npt.ArrayLike, count: int | None) -> Any:
     """The voltages as ``(mean, frame, channel, input)``."""
-    array = np.asarray(voltages)
+    array = as_array(voltages)
     if array.ndim != 3 or array.dtype.kind not in "iufc":
         raise LayoutError(f"voltages of {array.dtype}{array.shape}: numbers of (frame, channel, input) are needed")
     each = len(array) if count is None else count
@@ -72,4 +73,7 @@ def correlate(voltages: npt.ArrayLike, count: int | None = None) -> npt.NDArray[
     parted = _checked(voltages, count)
     kind = np.complex128 if parted.dtype in (np.complex128, np.float64) else np.complex64
     by_channel = np.moveaxis(parted, 1, -1).astype(kind)  # (mean, channel, input, frame): one product of matrices each
-    return np.asarray(by_channel @ by_channel.conj().swapaxes(-1, -2) / kind(by_channel.shape[-1]))
+    visibilities: npt.NDArray[Any] = as_array(
+        by_channel @ by_channel.conj().swapaxes(-1, -2) / kind(by_channel.shape[-1])
+    )
+    return visibilities

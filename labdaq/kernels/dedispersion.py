@@ -6,13 +6,14 @@ measure DM in pc/cm³: the rounded constant is the one that pulsar astronomy has
 Source: D. R. Lorimer, M. Kramer, *Handbook of Pulsar Astronomy* (2005), chapters 4.1 and 5.2.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from labdaq.errors import LayoutError
 from labdaq.native import jit
+from labdaq.native.cuda import as_array, device_of
 
 __all__ = ["dedisperse", "dedisperse_reference", "dispersion_delays"]
 
@@ -67,7 +68,7 @@ def _checked(
     powers: npt.ArrayLike, frequencies_mhz: npt.ArrayLike, dm: npt.ArrayLike, frame_s: float
 ) -> tuple[Any, npt.NDArray[np.int64], int]:
     """The powers, delays in frames ``(trial, channel)``, none below 0, and how many frames can be made."""
-    array = np.asarray(powers)
+    array = as_array(powers)
     delays = dispersion_delays(frequencies_mhz, np.atleast_1d(dm))
     if array.ndim != 2 or array.dtype.kind not in "iuf" or array.shape[1] != delays.shape[-1]:
         raise LayoutError(
@@ -129,6 +130,11 @@ def dedisperse(
     [0.0, 1.0, 0.0, 0.0]
     """
     array, delays, count = _checked(powers, frequencies_mhz, dm, frame_s)
+    if (device := device_of(array)) is not None:
+        from labdaq.kernels.cuda import spectra
+
+        found = spectra.dedisperse(device, array, delays, count)
+        return cast(npt.NDArray[np.float64], found.reshape(*np.shape(dm), count))
     rows = np.ascontiguousarray(
         array.T, np.float32 if array.dtype.itemsize <= 2 or array.dtype == np.float32 else np.float64
     )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from labdaq.errors import LayoutError
 from labdaq.native import jit
+from labdaq.native.cuda import Device, device_of
 
 __all__ = ["Histogram", "bin_of", "bins_per_unit", "fill_1d", "fill_2d"]
 
@@ -161,6 +162,9 @@ class Histogram:
         LayoutError
             If there is not one array for each dimension, or their lengths differ.
         """
+        if values and (device := device_of(values[0])) is not None:
+            self._fill_there(device, list(values))
+            return
         columns = [_column(one) for one in values]
         if len(columns) != len(self.edges) or len({len(one) for one in columns}) != 1:
             raise LayoutError(
@@ -170,6 +174,18 @@ class Histogram:
             self.missing += fill_1d(columns[0], self.edges[0], self._per_unit[0], self.with_flow)
         else:
             self.missing += fill_2d(columns[0], columns[1], self.edges, self._per_unit, self.with_flow)
+
+    def _fill_there(self, device: Device, columns: list[Any]) -> None:
+        """Count what is on a GPU; waits for the counts."""
+        from labdaq.kernels.cuda import pulses
+
+        if len(columns) != len(self.edges) or len({one.size for one in columns}) != 1:
+            raise LayoutError(
+                f"this histogram takes {len(self.edges)} arrays of the same length, not {[one.size for one in columns]}"
+            )
+        counts, missing = pulses.fill(device, columns, self.edges)
+        self.with_flow += counts
+        self.missing += missing
 
     def merge(self, others: "Sequence[Histogram]") -> None:
         """Add what others have counted, say those of several workers.

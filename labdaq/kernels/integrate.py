@@ -1,18 +1,19 @@
 """Means of frames that follow each other; what is missing does not count."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from labdaq.errors import LayoutError
+from labdaq.native.cuda import as_array, device_of, is_on_device
 
 __all__ = ["integrate", "integrate_reference"]
 
 
 def _checked(frames: npt.ArrayLike, count: int, weights: npt.ArrayLike | None) -> tuple[Any, Any]:
     """The frames that make whole means, as ``(mean, frame, …)``, and weights that NumPy spreads over them."""
-    array = np.asarray(frames)
+    array = as_array(frames)
     if array.ndim == 0 or array.dtype.kind not in "iufc":
         raise LayoutError(f"frames of {array.dtype}{array.shape}: (frame, …) of numbers is needed; unpack() first")
     if count < 1:
@@ -21,7 +22,7 @@ def _checked(frames: npt.ArrayLike, count: int, weights: npt.ArrayLike | None) -
     parted = array[: means * count].reshape(means, count, *array.shape[1:])
     if weights is None:
         return parted, None
-    given = np.asarray(weights, np.float64)
+    given = as_array(weights).astype(np.float64)
     if given.ndim == 0 or given.ndim > array.ndim or given.shape != array.shape[: given.ndim]:
         raise LayoutError(f"weights of shape {given.shape} for frames of {array.shape}: the first axes must be equal")
     spread = given[: means * count].reshape(means, count, *given.shape[1:], *(1,) * (array.ndim - given.ndim))
@@ -68,6 +69,11 @@ def integrate(frames: npt.ArrayLike, count: int, weights: npt.ArrayLike | None =
     array([[ 2., nan]])
     """
     parted, spread = _checked(frames, count, weights)
+    if (device := device_of(parted)) is not None:
+        from labdaq.kernels.cuda import detection
+
+        there = spread if spread is None or is_on_device(spread) else device.to_device(spread)
+        return cast(npt.NDArray[Any], detection.integrate(device, parted, there))
     wide = np.complex128 if parted.dtype.kind == "c" else np.float64
     narrow = {"f2": np.float32, "f4": np.float32, "c8": np.complex64}.get(parted.dtype.str[1:], wide)
     if spread is None:

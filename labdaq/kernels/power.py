@@ -3,13 +3,14 @@
 Sources: J. P. Hamaker, J. D. Bregman, *A&AS* 117, 161 (1996); IAU Commission 40 (1973) for the signs.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from labdaq.errors import LayoutError
 from labdaq.native import jit
+from labdaq.native.cuda import device_of
 
 __all__ = ["coherences", "power", "power_reference", "stokes"]
 
@@ -51,6 +52,10 @@ def power(voltages: npt.ArrayLike) -> npt.NDArray[Any]:
     >>> power([3 + 4j, 2])
     array([25.,  4.])
     """
+    if (device := device_of(voltages)) is not None:
+        from labdaq.kernels.cuda import detection
+
+        return cast(npt.NDArray[Any], detection.power(device, voltages))
     array = _numbers(voltages)
     if array.dtype not in (np.complex64, np.complex128):
         return power_reference(array)
@@ -91,6 +96,10 @@ def coherences(voltages: npt.ArrayLike) -> npt.NDArray[Any]:
     >>> coherences([1, 1j])
     array([ 1.,  1.,  0., -1.])
     """
+    if (device := device_of(voltages)) is not None:
+        from labdaq.kernels.cuda import detection
+
+        return cast(npt.NDArray[Any], detection.products(device, voltages, stokes=False))
     x, y = _pair(voltages)
     crossed = x * np.conj(y)
     return np.stack([power(x), power(y), crossed.real, crossed.imag], axis=-1)
@@ -122,6 +131,10 @@ def stokes(voltages: npt.ArrayLike) -> npt.NDArray[Any]:
     >>> stokes([1, 1j])
     array([2., 0., 0., 2.])
     """
+    if (device := device_of(voltages)) is not None:
+        from labdaq.kernels.cuda import detection
+
+        return cast(npt.NDArray[Any], detection.products(device, voltages, stokes=True))
     products = coherences(voltages)
     xx, yy, real, imaginary = np.moveaxis(products, -1, 0)
     return np.stack([xx + yy, xx - yy, 2 * real, -2 * imaginary], axis=-1)

@@ -11,13 +11,14 @@ For white noise of standard deviation ``sigma``, the integral over ``N`` samples
 samples, times the sample interval in seconds, over the termination in ohms, are coulombs.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from labdaq.errors import LayoutError
 from labdaq.native import jit
+from labdaq.native.cuda import as_array, device_of
 
 __all__ = ["PULSE", "PulseWindow", "analyse_pulses", "measure_baseline", "measure_pulse"]
 
@@ -109,7 +110,8 @@ def analyse_pulses(
     Returns
     -------
     ndarray of PULSE, shape (events,)
-        A spectrum is a histogram of its `height` or `integral`.
+        A spectrum is a histogram of its `height` or `integral`. Of waveforms on a GPU: a dict of its columns there,
+        because arrays of GPUs hold no records.
 
     Raises
     ------
@@ -122,14 +124,19 @@ def analyse_pulses(
     >>> found["height"].item(), found["integral"].item()
     (7.0, 12.0)
     """
-    rows = np.asarray(waveforms)
+    rows = as_array(waveforms)
     if rows.ndim != 2 or rows.dtype.kind not in "iuf" or polarity not in {1, -1}:
         raise LayoutError(f"waveforms are rows of real samples, not {rows.dtype}{rows.shape}; polarity is 1 or -1")
     for begin, end in (pulse, quiet):
         if not 0 <= begin < end <= rows.shape[1]:
             raise LayoutError(f"samples {begin} to {end} are not a part of waveforms of {rows.shape[1]} samples")
+    window = PulseWindow(*map(int, (*pulse, *quiet, polarity)))
+    if (device := device_of(rows)) is not None:
+        from labdaq.kernels.cuda import pulses
+
+        return cast(npt.NDArray[Any], pulses.analyse_pulses(device, rows, window))
     out = np.zeros(len(rows), PULSE)
     rows = rows.astype(np.float64, copy=False).view()
     rows.flags.writeable = False
-    _measure_all(rows, PulseWindow(*map(int, (*pulse, *quiet, polarity))), out)
+    _measure_all(rows, window, out)
     return out

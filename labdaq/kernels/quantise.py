@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from labdaq.errors import LayoutError
 from labdaq.native import jit
+from labdaq.native.cuda import device_of
 
 __all__ = ["Quantised", "fewbit", "quantise", "quantise_reference"]
 
@@ -133,6 +134,10 @@ def quantise(values: npt.ArrayLike, dtype: str, scale: float = 1.0) -> Quantised
     >>> quantise([3 + 1j, -20 + 5j], "ci4")
     Quantised(data=array([ 49, 149], dtype=uint8), clipped=1)
     """
+    if (device := device_of(values)) is not None:
+        from labdaq.kernels.cuda import packing
+
+        return packing.quantise(device, values, dtype, scale)
     kind = fewbit(dtype)
     numbers, shape = _numbers(values, kind)
     if kind.largest == 0:

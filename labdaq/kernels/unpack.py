@@ -6,20 +6,21 @@ complement; one signed bit is the sign, 0 for +1 and 1 for -1. ``u1``, ``u2``, `
 """
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from labdaq.errors import LayoutError
 from labdaq.native import jit
+from labdaq.native.cuda import device_of
 
 __all__ = ["unpack", "unpack_reference"]
 
 _NAME = re.compile(r"(c?)([iu])(1|2|4|8|16|32)")
 
 
-def _kind(dtype: str) -> tuple[int, bool, bool]:
+def kind_of(dtype: str) -> tuple[int, bool, bool]:
     """Bits, whether signed, whether complex."""
     match = _NAME.fullmatch(dtype)
     if match is None:
@@ -65,7 +66,7 @@ def _checked(data: npt.ArrayLike, bits: int, *, is_complex: bool, order: str) ->
 
 def unpack_reference(data: npt.ArrayLike, dtype: str, *, order: str = "big") -> npt.NDArray[Any]:
     """The definition of :func:`unpack`, in NumPy."""
-    bits, is_signed, is_complex = _kind(dtype)
+    bits, is_signed, is_complex = kind_of(dtype)
     raw = _checked(data, bits, is_complex=is_complex, order=order)
     if bits < 8:
         numbers = _table(bits, is_signed=is_signed, order=order)[raw].reshape(*raw.shape[:-1], -1)
@@ -105,9 +106,13 @@ def unpack(data: npt.ArrayLike, dtype: str, *, order: str | None = None) -> npt.
     >>> unpack(np.array([0b11100100], np.uint8), "u2"), unpack(np.array([0b10000000], np.uint8), "i1")
     (array([3., 2., 1., 0.], dtype=float32), array([-1.,  1.,  1.,  1.,  1.,  1.,  1.,  1.], dtype=float32))
     """
-    bits, is_signed, is_complex = _kind(dtype)
+    bits, is_signed, is_complex = kind_of(dtype)
     native = "little" if np.little_endian else "big"
     chosen = order if order is not None else "big" if bits < 8 else native
+    if (device := device_of(data)) is not None:
+        from labdaq.kernels.cuda import packing
+
+        return cast(npt.NDArray[Any], packing.unpack(device, data, dtype, order=chosen))
     if bits >= 8:
         return unpack_reference(data, dtype, order=chosen)
     raw = _checked(data, bits, is_complex=is_complex, order=chosen)

@@ -6,6 +6,7 @@
 `futex`    sleep until a word of memory changes
 `clocks`   what time it is, for compiled code
 `mapping`  memory that is shared with other processes, or mapped twice so that it never wraps
+`cuda`     what labdaq needs of a GPU, and how CuPy does it    `nvml`  which GPUs there are
 `process`  who owns this: process identities that survive the reuse of a pid
 """
 

@@ -46,7 +46,7 @@ def folder() -> Path:
     """Where named memory lives: ``/dev/shm``, or what ``LABDAQ_SHARED_MEMORY`` names."""
     if place := os.environ.get("LABDAQ_SHARED_MEMORY"):
         return Path(place)
-    shm = Path("/dev/shm")  # noqa: S108
+    shm = Path("/dev/shm")  # noqa: S108 - names there are random, and files for their owner only
     return shm if shm.is_dir() else Path(tempfile.gettempdir())
 
 

@@ -10,8 +10,10 @@ from numpy.typing import DTypeLike
 from labdaq.errors import ClosedError, EndOfDataError, LayoutError, StateError, WaitTimeoutError
 from labdaq.pipeline.workers.trace import TRACE
 from labdaq.ring import Ring
+from labdaq.ring.device_memory import DeviceSpace
 from labdaq.ring.layout import checked_dtype, checked_shape
 from labdaq.ring.observer import ObservedEvent, Observer
+from labdaq.ring.spaces import space_named
 
 __all__ = ["DeclaredRing", "Tap"]
 
@@ -32,6 +34,8 @@ class DeclaredRing:
         Events that it holds.
     label : str
         Its name with that of the pipeline.
+    space : str
+        Where its memory is. ``system`` becomes ``shared`` where processes use it.
     header : dict
         What is known of the data: units, names of channels, time between samples.
 
@@ -51,6 +55,7 @@ class DeclaredRing:
         planes: Mapping[str, Any] | None = None,
         header: Mapping[str, Any] | None = None,
         label: str | None = None,
+        space: str = "system",
     ) -> None:
         self.name = name
         self.label = label or name
@@ -60,6 +65,10 @@ class DeclaredRing:
             raise LayoutError(f"{capacity=!r}: ring {name!r} holds a whole number of events, at least 1")
         self.capacity = int(capacity)
         self.header = dict(header or {})
+        self.space = space
+        memory = space_named(space)
+        self.is_on_device = isinstance(memory, DeviceSpace)
+        self.is_seen_on_host = not isinstance(memory, DeviceSpace) or memory.is_seen_on_host
         self._planes = {**(planes or {}), TRACE: "i8"}
         self._ring: Ring | None = None
 
@@ -67,6 +76,11 @@ class DeclaredRing:
     def has_memory(self) -> bool:
         """Whether it was needed already."""
         return self._ring is not None and not self._ring.closed
+
+    @property
+    def own_planes(self) -> dict[str, Any]:
+        """Side arrays beside those that every ring of a pipeline has."""
+        return {name: kind for name, kind in self._planes.items() if name != TRACE}
 
     def memory(self, *, shared: bool = False) -> Ring:
         """The ring itself, made if need be.
@@ -79,9 +93,9 @@ class DeclaredRing:
             There is not that much memory.
         """
         if self._ring is None or self._ring.closed:  # another pipeline of this name may have taken its place
-            space = "shared" if shared else "system"
+            space = self.space if self.is_on_device else "shared" if shared else "system"
             self._ring = Ring(self.label, space, self.dtype, self.shape, self.capacity, planes=self._planes)
-        elif shared and self._ring.space != "shared":
+        elif shared and not self.is_on_device and self._ring.space != "shared":
             raise StateError(
                 f"ring {self.name!r} was made for threads, and now a process is to use it: call close() on the "
                 "pipeline first, which gives its memory back"

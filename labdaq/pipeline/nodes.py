@@ -6,6 +6,7 @@ from typing import Any
 
 from labdaq.errors import LayoutError
 from labdaq.pipeline.declared import DeclaredRing
+from labdaq.ring.spaces import space_named
 
 __all__ = ["Node", "check_wiring", "is_only_writer", "upstream_order"]
 
@@ -46,8 +47,12 @@ def check_wiring(nodes: Iterable[Node], rings: Iterable[DeclaredRing]) -> None:
     LayoutError
         There is no source; a ring that is read is written by nobody, or nobody reads what is written; or
         rings and workers form a circle.
+    MissingExtraError, ResourceError
+        A worker wants a GPU, and there is none.
     """
     nodes = list(nodes)
+    for node in nodes:
+        _ = space_named(node.options.get("space", "system")).device
     if not any(node.is_source for node in nodes):
         raise LayoutError("this pipeline has no source: say where data come from with daq.source(…)")
     for ring in rings:

@@ -14,8 +14,10 @@ from labdaq.pipeline.sinks.files import as_sink
 from labdaq.pipeline.streams.sources import as_source
 from labdaq.pipeline.workers.calls import name_of
 from labdaq.pipeline.workers.compiled_parameters import check_compilable
+from labdaq.pipeline.workers.device_work import Passing
 from labdaq.pipeline.workers.intake import source_worker
 from labdaq.ring.layout import checked_dtype
+from labdaq.ring.spaces import space_named
 from labdaq.roles import Parameter, parameters_of
 
 __all__ = ["Wiring"]
@@ -57,6 +59,7 @@ class Wiring:
         *,
         planes: Mapping[str, Any] | None = None,
         header: Mapping[str, Any] | None = None,
+        space: str = "system",
     ) -> DeclaredRing:
         """Declare a ring of events.
 
@@ -74,6 +77,9 @@ class Wiring:
             Side arrays beside counter, time stamp, dead time and trace, as for :class:`labdaq.Ring`.
         header
             What is known of the data: unit, names of channels, ``sample_interval_ns``. That of the source otherwise.
+        space
+            ``"system"``, which processes share where they need to; ``"cuda"``: in memory of the GPU, for workers in
+            threads; ``"cuda_host"``: in memory from which a GPU copies quickly.
 
         Raises
         ------
@@ -83,7 +89,8 @@ class Wiring:
         self._check_idle("a ring can be declared")
         if name in self.rings:
             raise LayoutError(f"there is a ring {name!r} already: take daq.rings[{name!r}], or another name")
-        ring = DeclaredRing(name, dtype, shape, capacity, planes=planes, header=header, label=f"{self.name}.{name}")
+        label = f"{self.name}.{name}"
+        ring = DeclaredRing(name, dtype, shape, capacity, planes=planes, header=header, label=label, space=space)
         self.rings[name] = ring
         return ring
 
@@ -123,6 +130,11 @@ class Wiring:
         object
             The source.
         """
+        if not ring.is_seen_on_host:
+            raise LayoutError(
+                f"source {name or name_of(source)!r} writes with the processor, and ring {ring.name!r} is on the GPU: "
+                "give it a ring of space='cuda_host', and daq.copy(ring, 'cuda')"
+            )
         source = as_source(source, ring)
         source_worker(source)  # raises when it is none
         if when_paused not in {None, "hold", "discard"} or when_full not in {"discard", "wait"}:
@@ -154,6 +166,7 @@ class Wiring:
         most: int = 1,
         max_errors: int = 10,
         max_restarts: int = 5,
+        space: str = "system",
     ) -> Any:
         """Let a function look at each event of a ring, and write others.
 
@@ -175,6 +188,9 @@ class Wiring:
             After so many errors a worker gives up. Each event that raised is kept in the folder of the run.
         max_restarts
             So often each worker that was killed is replaced.
+        space
+            ``"cuda"``: the function gets CuPy arrays and may give some back, whatever the memory of the rings; each
+            worker has a stream of its own. Of a ring in GPU memory the data are CuPy arrays anyway.
 
         Returns
         -------
@@ -197,9 +213,45 @@ class Wiring:
             run_in=run_in,
             max_errors=max_errors,
             max_restarts=max_restarts,
-            options={"most": most},
+            options={"most": most} if space == "system" else {"most": most, "space": space_named(space).name},
         )
         return function
+
+    def copy(
+        self, reads: DeclaredRing, space: str, *, name: str | None = None, capacity: int | None = None
+    ) -> DeclaredRing:
+        """Let a worker copy what comes into a ring to another memory: to a GPU, or back.
+
+        The copies are made on a stream of their own, while others work. From ``cuda_host`` they are as quick as the
+        bus; from ``system`` the worker waits for each.
+
+        Parameters
+        ----------
+        reads
+            The ring.
+        space
+            Of the copy: ``"cuda"``, ``"cuda_host"`` or ``"system"``.
+        name
+            Of the copy; by default that of the ring and of the space: ``raw_cuda``.
+        capacity
+            Of the copy; that of the ring by default.
+
+        Returns
+        -------
+        DeclaredRing
+            The copy, with the same dtype, shape, planes and header.
+        """
+        ring = self.ring(
+            name or f"{reads.name}_{space}",
+            reads.dtype,
+            reads.shape,
+            capacity or reads.capacity,
+            planes=reads.own_planes,
+            header=reads.header,
+            space=space,
+        )
+        self._add("filter", f"copy to {ring.name}", Passing(), (reads,), ring)
+        return ring
 
     def sink(
         self,
@@ -235,6 +287,11 @@ class Wiring:
         kept = as_sink(sink, reads)
         if hasattr(kept, "write") and (workers != 1 or run_in != "threads"):
             raise LayoutError(f"sink {name_of(sink)!r} keeps events in one place: it has one worker, in a thread")
+        if hasattr(kept, "write") and not isinstance(kept, _Drain) and not reads.is_seen_on_host:
+            raise LayoutError(
+                f"sink {name_of(sink)!r} keeps what is in memory of the processor, and ring {reads.name!r} is on the "
+                "GPU: keep daq.copy(ring, 'system')"
+            )
         if order not in {"any", "counter"} or (order == "counter" and not hasattr(kept, "write")):
             raise LayoutError(f"order={order!r}: 'any', or 'counter' for sinks that have write(events)")
         self._add(
@@ -304,6 +361,9 @@ class Wiring:
         if node.run_in not in _PLACES or (node.run_in == "compiled" and role != "filter"):
             possible = _PLACES if role == "filter" else _PLACES[:2]
             raise LayoutError(f"{node.who}: run_in={node.run_in!r}: it can run in {', '.join(possible)}")
+        on_device = [ring.name for ring in (*node.reads, *node.writes, *node.observes) if ring.is_on_device]
+        if (on_device or "space" in node.options) and node.run_in != "threads":
+            raise LayoutError(f"{node.who}: run_in={node.run_in!r}: work with a GPU {on_device} runs in threads")
         if node.workers < 1 or node.max_errors < 1:
             raise LayoutError(f"{node.who}: workers and max_errors are at least 1")
         self.nodes[label] = node

@@ -7,11 +7,14 @@ From the bottom up:
 `control`, `participants`, `groups`,     the same block seen from Python: locks, who is there, reader groups,
 `sequence_table`, `recovery`             sequences, what becomes of the dead
 `spaces`, `layout`, `memory`             where data memory lives and how it is divided into arrays
+`device_memory`, `fences`                the same for GPUs, and who there waits for whom
 `core`                                   all of it for one ring in one process
 `spans`, `sequence_*`, `event_*`, …      what users hold in their hands
 `ring`                                   :class:`Ring`, the face
+`copying`                                from one to another
 """
 
+from labdaq.ring.copying import copy
 from labdaq.ring.event_reading import Event, EventReader, EventsRead, Group
 from labdaq.ring.event_writing import EventSpan, EventWriter, WriteEvent
 from labdaq.ring.observer import ObservedEvent, Observer
@@ -48,6 +51,7 @@ __all__ = [
     "WriteSequence",
     "WriteSpan",
     "clean",
+    "copy",
     "leftovers",
     "statistics_of_all",
     "warm",

@@ -236,6 +236,8 @@ class EventReader(Participant):
     def _finish(self) -> None:
         """Release the claim that was delivered whole."""
         was_interrupted, self._is_releasing = self._is_releasing, True
+        if self._memory.uses is not None:
+            self._memory.uses.end(self._claim_start, self._claim_end)
         done = release(self._address, self._claim_start)
         self._is_claimed = self._is_releasing = False
         if done < 0 and not was_interrupted:  # an interrupt may come between the release and the note of it

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labdaq.errors import BusyError, ClosedError, LabdaqError, LayoutError, SpanError
+from labdaq.native.cuda import is_on_device
 from labdaq.ring import words as w
 from labdaq.ring.blocking_steps import reserve
 from labdaq.ring.participants import SLICE_NS, Participant, places
@@ -180,6 +181,8 @@ class EventWriter(Participant):
 
     def _commit(self, start: int, counter: int | None, timestamp_ns: int, deadtime: float, now_ns: int) -> None:
         self._last_ns = now_ns
+        if self._memory.uses is not None:
+            self._memory.uses.end(start, start + 1)
         if not self._core.is_events:
             done = commit(self._address, start, start + 1)
         else:
@@ -197,8 +200,11 @@ class EventWriter(Participant):
             It has another dtype or shape, or NumPy makes no array of it.
         """
         plane = self._memory.data
+        is_there = self._memory.uses is not None and is_on_device(record)
+        if is_there and (record.dtype, record.shape) == (plane.layout_dtype, plane.layout_shape):
+            return cast(NDArray[Any], record)
         wanted = f"ring {self._core.name!r} takes {plane.layout_dtype} of shape {plane.layout_shape}"
-        given = record if isinstance(record, np.ndarray | np.generic) else None
+        given = record if isinstance(record, np.ndarray | np.generic) or is_on_device(record) else None
         if given is not None and given.dtype != plane.layout_dtype:
             raise LayoutError(f"{wanted}, and {given.dtype} of shape {given.shape} was given: use astype()")
         try:
@@ -212,9 +218,11 @@ class EventWriter(Participant):
     def _give_up(self) -> None:
         """After an interrupt: nobody else knows of the claim that was just made, if there is one."""
         if self._handle[_START] >= 0:
-            self._void(self._handle[_START])
+            self._void(self._handle[_START], self._handle[_START] + 1)
 
-    def _void(self, start: int) -> None:
+    def _void(self, start: int, end: int) -> None:
+        if self._memory.uses is not None:
+            self._memory.uses.end(start, end)
         commit(self._address, start, start)
 
 
@@ -313,7 +321,7 @@ class WriteEvent:
     def void(self) -> None:
         """Give the event up: nobody will read it."""
         if self._is_open:
-            self._writer._void(self._start)
+            self._writer._void(self._start, self._start + 1)
             self._is_open = False
 
     def __enter__(self) -> "WriteEvent":
@@ -391,6 +399,8 @@ class EventSpan(Span):
             describe_events(writer._address, self._start, kept, -1, now_ns, self._deadtime(now_ns))
         writer._last_ns = now_ns
         self._write_back()
+        if self._memory.uses is not None:
+            self._memory.uses.end(self._start, self._end)
         self._is_open = False
         done = commit_short(writer._address, self._start, kept) if give_back and kept < self._end else 0
         if done < 0 or (done == 0 and commit(writer._address, self._start, kept) < 0):
@@ -408,7 +418,7 @@ class EventSpan(Span):
         """Give all of it up."""
         if self._is_open:
             self._is_open = False
-            self._writer._void(self._start)
+            self._writer._void(self._start, self._end)
 
     def __enter__(self) -> "EventSpan":
         return self

@@ -1,11 +1,15 @@
 """The data memory of a ring as arrays: where in which array frame i is."""
 
+import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labdaq.errors import LayoutError
 from labdaq.ring import words as w
+from labdaq.ring.device_memory import GuardedViews
+from labdaq.ring.fences import Uses
 from labdaq.ring.layout import DATA, EVENT_PLANES, FLAGS_PLANE, Layout, PlaneLayout
 from labdaq.ring.spaces import Backing, Stretch
 
@@ -39,7 +43,8 @@ class Plane:
         self._lanes: Array = lanes.view(layout.dtype).reshape(layout.lanes, rows, *layout.shape)
         self.array: Array = self._lanes[0] if layout.lanes == 1 else self._lanes
         self.frozen: Array = self.array.view()
-        self.frozen.flags.writeable = False
+        if isinstance(self.array, np.ndarray):  # arrays of GPUs are never read-only
+            self.frozen.flags.writeable = False
         self._rows_last = layout.lanes > 1
         self.flat_nbytes = rows * self.frame_nbytes
         self._flat: tuple[dict[type, Array | None], dict[type, Array | None]] = ({}, {})
@@ -68,6 +73,14 @@ class Plane:
             return [array[:, slot:], array[:, : end - self.slots]]
         return [array[slot:], array[: end - self.slots]]
 
+    def streamed_parts(self, start: int, count: int, *, writable: bool) -> list[Array]:
+        """The same for copies that a device makes on its streams: the processor does not wait."""
+        return self.parts(start, count, writable=writable)
+
+    def kept(self, frame: int) -> Any:
+        """A copy of a frame, in memory of the processor."""
+        return np.array(self.frozen[frame % self.slots, ...])
+
     def copy_from(self, other: "Plane", start: int, end: int) -> None:
         """Take frames over from the memory before a resize."""
         position = start
@@ -79,20 +92,87 @@ class Plane:
             position += count
 
 
+class GuardedPlane(Plane):
+    """Frames on which streams of a device work, as one participant has them.
+
+    `array` and `frozen` can be indexed; each view that is taken waits for those who work on these frames.
+    """
+
+    def __init__(self, layout: PlaneLayout, stretch: Stretch, uses: Uses) -> None:
+        if layout.dtype.hasobject or (layout.dtype.names is not None and not uses.fences.on_host):
+            raise LayoutError(f"frames of {layout.dtype}: arrays of GPUs hold plain numbers; name a simple dtype")
+        super().__init__(layout, stretch)
+        self._raw_array = self.array
+        self.serve(uses)
+
+    def serve(self, uses: Uses) -> None:
+        """Be those of another participant."""
+        self._uses = uses
+        views = GuardedViews(self._raw_array, uses, self.slots, rows_last=self._rows_last)
+        self.array, self.frozen, self._streamed = views.array, views.frozen, views.streamed
+
+    def flat(self, dtype: type, *, writable: bool) -> Array | None:  # noqa: ARG002
+        """None: views are taken where they wait."""
+        return None
+
+    def streamed_parts(self, start: int, count: int, *, writable: bool) -> list[Array]:
+        """See :class:`Plane`."""
+        other = copy.copy(self)
+        other.frozen, other.array = self._streamed
+        return other.parts(start, count, writable=writable)
+
+    def kept(self, frame: int) -> Any:
+        """See :class:`Plane`."""
+        return self._uses.fences.device.to_host(self.frozen[frame % self.slots, ...])
+
+    def copy_from(self, other: Plane, start: int, end: int) -> None:
+        """See :class:`Plane`."""
+        _ = other.array[...], self.array[...]  # what others do with the old frames is done first
+        super().copy_from(other, start, end)
+        self._uses.end(0, self.slots)
+
+
 class Memory:
-    """The data memory of one generation."""
+    """The data memory of one generation.
+
+    Attributes
+    ----------
+    uses : Uses or None
+        Of the participant whose memory this is (or of the ring itself), where a device works in it.
+    """
+
+    uses: Uses | None = None
 
     def __init__(self, generation: int, layout: Layout, backing: Backing) -> None:
         self.generation = generation
         self.layout = layout
         try:
-            self.planes = {p.name: Plane(p, _map(backing, p)) for p in layout.planes}
+            if backing.fences is not None:
+                self.uses = Uses(backing.fences, layout.planes[0].slots)
+            self.planes = {p.name: self._plane(p, _map(backing, p)) for p in layout.planes}
         finally:
             backing.close()
         self.data = self.planes[DATA]
         self.capacity = layout.capacity
         self.contiguous = layout.contiguous
         self.nringlet = layout.nringlet
+
+    def _plane(self, layout: PlaneLayout, stretch: Stretch) -> Plane:
+        if self.uses is None or layout.name != DATA:
+            return Plane(layout, stretch)
+        return GuardedPlane(layout, stretch, self.uses)
+
+    def of_participant(self, *, holds: bool) -> "Memory":
+        """The memory as one participant has it; others wait for it unless it is an observer."""
+        if self.uses is None:
+            return self
+        mine = copy.copy(self)
+        mine.uses = Uses(self.uses.fences, self.data.slots, holds=holds)
+        data = copy.copy(self.data)
+        if isinstance(data, GuardedPlane):
+            data.serve(mine.uses)
+        mine.data, mine.planes = data, {**self.planes, DATA: data}
+        return mine
 
     def fill_handle(self, handle: memoryview) -> None:
         """Tell a participant's compiled steps where things are."""

@@ -3,8 +3,6 @@
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from labdaq.errors import EndOfDataError, LayoutError
 from labdaq.ring import words as w
 from labdaq.ring.blocking_steps import await_frames
@@ -62,7 +60,7 @@ class ObservedEvent(Event):
         """Copy everything, then check: False when it was written over meanwhile."""
         copies: dict[str, Any] = {}
         for name, plane in self._memory.planes.items():
-            copies[name] = np.array(plane.frozen[self.index % plane.slots, ...])
+            copies[name] = plane.kept(self.index)
         if not self.valid():
             return False
         self._copies = copies

@@ -188,9 +188,18 @@ class Participant:
 
     def _remap(self) -> None:
         """Look at the ring's memory of today; after a resize it is elsewhere."""
-        self._memory = self._core.current_memory()
+        memory = self._core.current_memory()
+        self._memory = memory if memory.uses is None else self._my_own(memory)
         self._is_mapped = True
         self._memory.fill_handle(self._handle)
+
+    def _my_own(self, memory: "Memory") -> "Memory":
+        mine: Memory | None = getattr(self, "_memory", None)
+        if mine is not None and mine.generation == memory.generation:
+            return mine
+        if mine is not None and mine.uses is not None:
+            mine.uses.end_all()
+        return memory.of_participant(holds=self._role != w.OBSERVER)
 
     # ------------------------------------------------------------------------------------- waiting
 
@@ -300,6 +309,9 @@ class Participant:
         if self._pid == os.getpid():
             self._stop_steps()
             self._disarm()
+            memory = getattr(self, "_memory", None)  # where the ring was never sized, there is none
+            if memory is not None and memory.uses is not None:
+                memory.uses.end_all()
             self._core.dismiss(self._place)
         self._is_dismissed = True  # last: a close that was interrupted can be repeated
 

@@ -103,7 +103,7 @@ def _mark(core: "RingCore", start: int, end: int) -> bool:
 def _zero(core: "RingCore", start: int, end: int) -> None:
     """Sequences show such frames as zeros, so that the axis of time is whole."""
     for part in core.current_memory().data.parts(start, end - start, writable=True):
-        part[...] = np.zeros((), part.dtype)
+        part[...] = np.zeros((), part.dtype)[()]  # a scalar: arrays of GPUs take no arrays of the processor
 
 
 def give_back_all(core: "RingCore", place: Place) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from labdaq.errors import BusyError, LayoutError, NotFoundError
+from labdaq.native.cuda import Device
 from labdaq.ring import picture, sequence_table
 from labdaq.ring import words as w
 from labdaq.ring.control import end_of_claims
@@ -49,7 +50,9 @@ class Ring:
         notebook cell is run again) replaces it. The system's name of shared memory is private.
     space
         ``"system"``: memory of this process. ``"shared"``: any process of this user on this machine may
-        use the ring; a pickled ring attaches to it.
+        use the ring; a pickled ring attaches to it. ``"cuda"``: memory of the GPU; views are CuPy arrays, and
+        those who work on them on streams wait for each other by events. ``"cuda_host"``: memory of this process
+        that the GPU reaches by itself (pinned); views are NumPy arrays. See :func:`labdaq.copy`.
     dtype, shape
         Of one frame of a ring of events.
     capacity
@@ -67,7 +70,9 @@ class Ring:
     LayoutError
         When dtype, shape or space are not possible.
     ResourceError
-        When there is not that much memory.
+        When there is not that much memory; for ``cuda`` also without a driver or a GPU.
+    MissingExtraError
+        For ``cuda`` and ``cuda_host``: CuPy is not installed.
 
     Examples
     --------
@@ -159,8 +164,13 @@ class Ring:
 
     @property
     def space(self) -> str:
-        """Where the memory is: ``system`` or ``shared``."""
+        """Where the memory is: ``system``, ``shared``, ``cuda`` or ``cuda_host``."""
         return self._core.space.name
+
+    @property
+    def device(self) -> Device | None:
+        """The device that works in its memory, for ``cuda`` and ``cuda_host``; else None."""
+        return self._core.space.device
 
     @property
     def capacity(self) -> int:

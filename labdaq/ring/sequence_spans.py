@@ -74,6 +74,8 @@ class ReadSpan(Span):
         """Let writers have the frames again. Twice is allowed."""
         if self._is_open:
             self._is_open = False
+            if self._memory.uses is not None:
+                self._memory.uses.end(self._start, self._end)
             if release(self._sequence._reader._address, self._start) < 0:
                 raise ClosedError("this span was taken away: its reader was closed, or its process thought dead")
 
@@ -117,7 +119,8 @@ class ObservedSpan(ReadSpan):
         """Copy the frames, then take those off its beginning that were written over meanwhile."""
         if self._copies is None:
             copies = {name: np.array(self._plane_view(name)) for name in self.planes}
-            copies[DATA] = np.array(super()._raw())
+            uses = self._held.uses
+            copies[DATA] = np.array(super()._raw()) if uses is None else uses.fences.device.to_host(super()._raw())
             self._torn = self.nframe_overwritten
             self._copies = (self._start, copies)
             self._start += self._torn * self._form.frame

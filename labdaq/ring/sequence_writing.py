@@ -327,6 +327,8 @@ class WriteSpan(Span):
         self._check_sequence()
         if self._staged is not None and kept > self._start:
             self._write_back()
+        if self._memory.uses is not None:
+            self._memory.uses.end(self._start, self._end)
         writer = self._sequence._writer
         if self._sequence._is_events and kept > self._start:
             describe_events(writer._address, self._start, kept, -1, time.time_ns(), 0.0)
@@ -362,6 +364,8 @@ class WriteSpan(Span):
             sequence = self._sequence
             if kind is None and self._staged is None and sequence._is_open and not sequence._is_events:  # nearly all
                 self._is_open = False
+                if sequence._memory.uses is not None:
+                    sequence._memory.uses.end(self._start, self._end)
                 if commit(self._sequence._address, self._start, self._end) < 0:
                     raise ClosedError(_TAKEN)
             elif kind is None or self._sequence._is_open:

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from labdaq.errors import ClosedError, LayoutError
 from labdaq.native import mapping
+from labdaq.native.cuda import Device, cuda_device
 from labdaq.native.mapping import Mapping
+from labdaq.ring.device_memory import DeviceSpace
+from labdaq.ring.fences import Fences
 
 __all__ = ["SPACES", "Backing", "MemorySpace", "Stretch", "space_named"]
 
@@ -31,6 +34,9 @@ class Stretch(Protocol):
 class Backing(Protocol):
     """Data memory of one generation, before it is divided."""
 
+    fences: Fences | None
+    """By which those wait for each other who work in it on streams of a device; None where nobody does."""
+
     def map(self, offset: int, nbytes: int, *, lanes: int, mirrored: bool) -> Stretch:
         """The stretch at an offset."""
 
@@ -45,6 +51,10 @@ class MemorySpace(Protocol):
     is_private: bool
     """Only this process can use it."""
     can_mirror: bool
+
+    @property
+    def device(self) -> Device | None:
+        """Which works in it beside the processor."""
 
     def new_block(self, nbytes: int) -> tuple[str, Mapping]:
         """Memory for a control block, and the token by which other processes find the ring."""
@@ -68,6 +78,8 @@ class MemorySpace(Protocol):
 class _File:
     """Data memory behind a file descriptor."""
 
+    fences: Fences | None = None
+
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
@@ -89,6 +101,7 @@ class SystemSpace:
     """Memory of this process."""
 
     name = "system"
+    device: Device | None = None
     is_private = True
     can_mirror = mapping.CAN_MIRROR
 
@@ -118,6 +131,7 @@ class SharedSpace:
     """Memory that any process of this user on this machine can attach to."""
 
     name = "shared"
+    device: Device | None = None
     is_private = False
     can_mirror = mapping.CAN_MIRROR
 
@@ -151,7 +165,15 @@ class SharedSpace:
             mapping.remove(path.name)
 
 
-SPACES: dict[str, MemorySpace] = {space.name: space for space in (SystemSpace(), SharedSpace())}
+SPACES: dict[str, MemorySpace] = {
+    space.name: space
+    for space in (
+        SystemSpace(),
+        SharedSpace(),
+        DeviceSpace("cuda", cuda_device, on_host=False),
+        DeviceSpace("cuda_host", cuda_device, on_host=True),
+    )
+}
 
 
 def space_named(name: str) -> MemorySpace:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from labdaq.errors import ClosedError, LayoutError, NotFoundError, SpanError
+from labdaq.native.cuda import is_on_device
 from labdaq.ring.layout import DATA, checked_dtype, is_users
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class Form:
         """Frames of the ring as frames of this form. Ringlets stay in front."""
         if self.is_native:
             return raw
+        if (
+            self.dtype.names and self.dtype.fields and is_on_device(raw)
+        ):  # arrays of GPUs have no records: their parts are a last axis
+            number, parts = self.dtype.fields[self.dtype.names[0]][0], len(self.dtype.names)
+            return raw.view(number).reshape(*raw.shape[:-1], -1, *self.shape, parts)
         typed = raw.view(self.dtype)
         return typed.reshape(*raw.shape[:-1], -1, *self.shape)
 
@@ -157,11 +163,17 @@ class Span:
         if name not in staged:
             parts = plane.parts(start, count, writable=False)
             staged[name] = (plane, start, np.concatenate(parts, axis=1 if plane.layout.lanes > 1 else 0))
-            staged[name][2].flags.writeable = self._writable
+            if isinstance(staged[name][2], np.ndarray):
+                staged[name][2].flags.writeable = self._writable
+        elif self._memory.uses is not None:
+            self._memory.uses.join()  # it may have been made on another stream,
+            plane.parts(start, count, writable=False)  # and is copied back after this one, too
         array: Array = staged[name][2]
         return array
 
     def _write_back(self) -> None:
+        if self._staged and self._memory.uses is not None:
+            self._memory.uses.join()
         for plane, start, array in (self._staged or {}).values():
             first, second = plane.parts(start, array.shape[1 if plane.layout.lanes > 1 else 0], writable=True)
             axis = 1 if plane.layout.lanes > 1 else 0

@@ -109,7 +109,7 @@ def random_kills(
     seed
         Of the random numbers that say who dies when.
     """
-    choice = random.Random(seed)  # noqa: S311
+    choice = random.Random(seed)  # noqa: S311 - says who dies, and can be repeated
     warm()  # else each child would spend its short life on loading machine code
     seen = np.frombuffer(mmap.mmap(-1, _FRAMES), np.uint8)
     score = np.frombuffer(mmap.mmap(-1, mmap.PAGESIZE), np.int64)

@@ -66,7 +66,7 @@ class RingTests:
 
     def as_numpy(self, array: Any) -> "np.ndarray[Any, Any]":
         """Bring an array of this memory to the host."""
-        return np.asarray(array)
+        return np.asarray(array.get() if hasattr(array, "get") else array)
 
     # ------------------------------------------------------------------------------------ sequences
 

@@ -272,7 +272,7 @@ class Victim:
 
 
 def _write_until_killed(url: str, seed: int, ledger: Ledger, tell: Callable[..., None]) -> None:
-    choice = random.Random(seed)  # noqa: S311
+    choice = random.Random(seed)  # noqa: S311 - says who dies, and can be repeated
     with DataStore(url, sync_s=choice.choice([None, 0.002, 0.002, 0])) as store:
         victim = Victim(store, tell)
         for key, stream in ledger.streams.items():
@@ -328,7 +328,7 @@ def kill_store_writers(folder: str, kills: int, *, seed: int = 0) -> StoreKillRe
     seed
         Of the random numbers that say what is done, and when somebody dies.
     """
-    choice = random.Random(seed)  # noqa: S311
+    choice = random.Random(seed)  # noqa: S311 - says who dies, and can be repeated
     segments_module.SEGMENT_NBYTES = SMALL_SEGMENT_NBYTES
     ledger, wrong, scans = Ledger(), [], set[str]()
     for number in range(kills):

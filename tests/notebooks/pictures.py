@@ -27,6 +27,7 @@ FIGURES = {
     "06_dead_time": "Two kinds of deafness",
     "07_your_own_detector": "The threshold decides",
     "11_scans": "A threshold scan",
+    "12_streams": "Nobody told the reader",
 }
 
 

@@ -21,6 +21,8 @@ COURSE = (
     "09_radio_spectrometer",
     "10_your_own_format",
     "11_scans",
+    "12_streams",
+    "13_gpu",
 )
 CHECKED = "nbval-check-output"
 LIVE = re.compile(r"^(\w+) = (?:labdaq\.(?:scope|histogram|rates|spectrum|waterfall|dashboard|panel)\(|\w+\.panel\()")

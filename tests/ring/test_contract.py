@@ -1,5 +1,7 @@
 """Every kind of memory keeps the contract of rings."""
 
+import pytest
+
 from labdaq.testing.rings import RingTests
 
 
@@ -9,3 +11,13 @@ class TestSystemRings(RingTests):
 
 class TestSharedRings(RingTests):
     space = "shared"
+
+
+@pytest.mark.usefixtures("late")
+class TestLateRings(RingTests):
+    space = "late"
+
+
+@pytest.mark.usefixtures("late")
+class TestLateHostRings(RingTests):
+    space = "late_host"

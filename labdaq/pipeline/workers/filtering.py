@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from labdaq.errors import DataError, LayoutError
+from labdaq.native.cuda import Device
 from labdaq.pipeline.workers import board as b
 from labdaq.pipeline.workers import repeats
 from labdaq.pipeline.workers.calls import INPUT, records_of, required_arguments
+from labdaq.pipeline.workers.device_work import Copying, EventThere, Passing, device_of_plan, own_stream
 from labdaq.pipeline.workers.outlets import Outlet, was_delivered_before
 from labdaq.pipeline.workers.repeats import begin_record, end_record
 from labdaq.pipeline.workers.trace import TRACE
@@ -31,6 +33,8 @@ class ReadingWorker(Worker):
         """See :class:`labdaq.pipeline.workers.worker.Worker`."""
         plan = self.plan
         with ExitStack() as stack:
+            self.device = device_of_plan(plan)
+            own_stream(stack, self.device)
             reader = self.opened(stack, plan.reads[0].reader(plan.group, plan.name))
             outlets = [self._outlet(stack, ring) for ring in plan.writes]
             self._read_all(reader, outlets)
@@ -123,10 +127,15 @@ class FilterWorker(ReadingWorker):
     def chosen_work(self, outlets: list[Outlet]) -> Any:
         """See :class:`ReadingWorker`."""
         plan = self.plan
-        return work_of(plan.work, outlets, plan.reads[0], plan.options.get("most", 1), plan.who)
+        if isinstance(plan.work, Passing):
+            return Copying(outlets[0], plan.reads[0], self.device, b.ACCEPTED)
+        device = self.device if plan.options.get("space", "system") != "system" else plan.reads[0].device
+        return work_of(plan.work, outlets, plan.reads[0], plan.options.get("most", 1), plan.who, device=device)
 
 
-def work_of(function: Any, outlets: list[Any], source: Any, most: int, who: str) -> Any:
+def work_of(
+    function: Any, outlets: list[Any], source: Any, most: int, who: str, *, device: Device | None = None
+) -> Any:
     """A function of an event that calls a filter, gives its records to the outlets, and says what became of it.
 
     Parameters
@@ -141,6 +150,8 @@ def work_of(function: Any, outlets: list[Any], source: Any, most: int, who: str)
         Of ``f(data, out)``: the most records of one event.
     who
         For messages.
+    device
+        Where the function wants its arrays; None for the processor.
 
     Raises
     ------
@@ -148,8 +159,10 @@ def work_of(function: Any, outlets: list[Any], source: Any, most: int, who: str)
         The function does not fit between these rings.
     """
     if required_arguments(function) <= 1:
-        return _Answering(function, outlets, source, who)
-    return _Filling(function, outlets, source, most, who)
+        work: Any = _Answering(function, outlets, source, who)
+    else:
+        work = _Filling(function, outlets, source, most, who, xp=np if device is None else device.xp)
+    return work if device is None else lambda event: work(EventThere(event, device))
 
 
 class _Answering:
@@ -185,12 +198,12 @@ class _Answering:
 class _Filling:
     """Of the form ``f(data, out) -> n``, or with several outs a tuple of numbers."""
 
-    def __init__(self, function: Any, outlets: list[Any], source: Any, most: int, who: str) -> None:
+    def __init__(self, function: Any, outlets: list[Any], source: Any, most: int, who: str, *, xp: Any) -> None:
         self._function, self._who = function, who
         nouts = required_arguments(function) - 1
         copied = check_outs([outlet.ring for outlet in outlets], source, nouts, who)
         self._copying, self._filling = outlets[:copied], outlets[copied:]
-        self._rooms = [np.zeros((most, *outlet.ring.shape), outlet.ring.dtype) for outlet in self._filling]
+        self._rooms = [xp.zeros((most, *outlet.ring.shape), outlet.ring.dtype) for outlet in self._filling]
 
     def __call__(self, event: Event) -> int:
         counts = self._counts(self._function(event.data, *self._rooms))

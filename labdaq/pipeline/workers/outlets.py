@@ -1,11 +1,14 @@
 """How the records that a worker makes come into its output ring."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from labdaq.native.cuda import is_on_device
 from labdaq.pipeline.workers.board import W_WRITTEN, Row
 from labdaq.pipeline.workers.trace import TRACE, descended, is_redelivered
 from labdaq.ring import Ring
-from labdaq.ring.event_writing import EventWriter
+from labdaq.ring.event_writing import EventWriter, WriteEvent
 
 __all__ = ["Outlet"]
 
@@ -21,7 +24,8 @@ class Outlet:
         self.writer = writer
         self._row = row
         self._origin = origin
-        self._planes = {TRACE: descended(0, origin, 0, False)}  # loaded now, not with the first event
+        self._device = ring.device
+        self.planes = {TRACE: descended(0, origin, 0, False)}  # loaded now, not with the first event
 
     def put(self, record: Any, event: Any, part: int, *, again: bool) -> None:
         """Write one record; waits for room.
@@ -33,8 +37,19 @@ class Outlet:
         ClosedError
             The run was aborted.
         """
-        self._planes[TRACE] = descended(int(event.plane(TRACE)), self._origin, part, again)
-        self.writer.put(record, like=event, planes=self._planes)
+        self.planes[TRACE] = descended(int(event.plane(TRACE)), self._origin, part, again)
+        if self._device is None and is_on_device(record):
+            record = record.get()  # the ring is in memory of the processor
+        self.writer.put(record, like=event, planes=self.planes)
+        self._row.words[self._row.base + W_WRITTEN] += 1
+
+    @contextmanager
+    def reserved(self, event: Any) -> Iterator[WriteEvent]:
+        """Room for one record that is made in the ring itself, of an event; waits for it."""
+        with self.writer.reserve() as record:
+            record.copy_metadata(event)
+            record.set_plane(TRACE, descended(int(event.plane(TRACE)), self._origin, 0, was_delivered_before(event)))
+            yield record
         self._row.words[self._row.base + W_WRITTEN] += 1
 
     def put_all(self, records: list[Any], event: Any, *, again: bool) -> None:

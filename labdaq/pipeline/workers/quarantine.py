@@ -8,6 +8,7 @@ import numpy as np
 
 from labdaq.errors import ResourceError
 from labdaq.files import write_npz
+from labdaq.native.cuda import is_on_device
 from labdaq.pipeline.workers.plan import WorkerPlan
 
 __all__ = ["keep_event"]
@@ -22,7 +23,7 @@ def keep_event(plan: WorkerPlan, event: Any, error: BaseException) -> Path:
         The system refuses it.
     """
     folder = plan.folder / "quarantine"
-    data = np.array(event.data)
+    data = np.array(event.data.get() if is_on_device(event.data) else event.data)
     if hasattr(event, "planes"):
         counters, stamps = (event.planes[name].tolist() for name in ("counter", "timestamp_ns"))
         name = f"{plan.group}-{counters[0]}-to-{counters[-1]}"
