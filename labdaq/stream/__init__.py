@@ -6,7 +6,7 @@ From the bottom up:
 `layouts`, `compression`, `parameters`             what a stream is, checked where it is said and where it arrives
 `header`                                           the messages on the wire: binary fields and JSON, nothing executed
 `accounts`, `service`                              a sender's readers, and the thread that answers them
-`plain`, `frames`, `shared`                        the two ways of chunks: through a socket, through a labdaq ring
+`plain`, `chunk_steps`, `frames`, `shared`         the two ways of chunks: through a socket, through a labdaq ring
 `link`, `arrival`                                  a reader's connection, and the chunks that come through it
 `gate`, `stages`, `history`                        checks, filters, chunking, reassembly; samples by their numbers
 `clocks`, `timing`                                 clocks of other machines; which sample belongs to which time

@@ -1,6 +1,7 @@
 """The account of one reader with its sender: what was offered is delivered, dropped, lost, or on its way."""
 
 from collections import deque
+from collections.abc import Callable
 
 from labdaq.errors import DataError
 from labdaq.stream.statistics import ReaderStatistics
@@ -84,16 +85,28 @@ class Account:
 
 
 class ObserverAccount(Account):
-    """One reader of shared memory. It reports now and then, and nothing is on a way of its own."""
+    """One reader of shared memory. It reports now and then, and nothing is on a way of its own.
 
-    def __init__(self, identity: bytes, name: str, sequence: int) -> None:
+    Parameters
+    ----------
+    identity, name, sequence
+        As of `Account`.
+    next_sequence
+        Number of the next chunk of the sender: all before it were offered.
+    """
+
+    def __init__(self, identity: bytes, name: str, sequence: int, next_sequence: Callable[[], int]) -> None:
         super().__init__(identity, name, sequence)
+        self._next_sequence = next_sequence
+        self._offered_until = sequence
         self.is_attached = False
         self._reported = sequence
         self._known: deque[list[int]] = deque()  # first and last of chunks that the sender itself dropped
 
     def drop(self, sequence: int) -> None:
         """The sender had no room for a chunk."""
+        if sequence < self._reported:  # it came, or came back, meanwhile: this was not for it
+            return
         super().drop(sequence)
         if self._known and self._known[-1][1] == sequence - 1:
             self._known[-1][1] = sequence
@@ -116,16 +129,30 @@ class ObserverAccount(Account):
 
     def leave(self, sequence: int) -> None:
         """What was in the memory is lost."""
+        self._settle()
         self.lost += self.waiting
         super().leave(sequence)
 
     def resume(self, sequence: int) -> None:
         """It goes on where the sender is now."""
         super().resume(sequence)
-        self._reported = sequence
+        self._reported = self._offered_until = sequence
         self._known.clear()
+
+    def _settle(self) -> None:
+        """What was sent since the last look was offered."""
+        if self.is_connected:
+            sequence = self._next_sequence()
+            self.offered += sequence - self._offered_until
+            self._offered_until = sequence
+
+    def statistics(self) -> ReaderStatistics:
+        """Frozen."""
+        self._settle()
+        return super().statistics()
 
     @property
     def waiting(self) -> int:
         """Chunks of which it has not reported yet."""
+        self._settle()
         return self.offered - self.delivered - self.dropped - self.lost

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from labdaq.errors import ClosedError, DataError, EndOfDataError, LabdaqError, LayoutError, WaitTimeoutError
 from labdaq.stream import header
 from labdaq.stream.compression import codec_named
-from labdaq.stream.header import ChunkHead, Kind
+from labdaq.stream.header import CHUNK_HEAD_NBYTES, CHUNK_PREFIX_NBYTES, ChunkHead, Kind, chunk_place, chunk_prefix
 from labdaq.stream.keys import StreamKeys
 from labdaq.stream.link import Link, reader_name
 from labdaq.stream.parameters import StreamParameters
@@ -52,15 +52,16 @@ class Arrival:
         self.index = 0
         self.is_scaled = False
         self.missed_before = 0
-        self._last: tuple[ChunkHead, int, int] | None = None
-        self._schema = -1
+        self._last: tuple[int, int, int, int, int] | None = None
+        self._missed_chunks = 0
+        self._prefix: bytes | None = None
         self._dtype: Any = None
         self._row_shape: tuple[int, ...] = ()
         self._row_nbytes = 0
         self._sequence = 0
         self._received = self._missed = self._samples = self._missed_samples = 0
         self._malformed = self._restarts = 0
-        self._in_session = 0
+        self._received_before = 0  # in sessions that are over
         self._since_report = self._nbytes_since_report = 0
         self._reported = time.monotonic()
         self._report_chunks, self._report_nbytes = 1, 1
@@ -69,7 +70,6 @@ class Arrival:
         self._shared: SharedReader | None = None
         self.spin_s: float | None = None
         self._codec: Any = None
-        self._packed = 0
 
     def join(self, timeout: float) -> None:
         """Wait until the sender has taken this reader in."""
@@ -86,25 +86,28 @@ class Arrival:
         """The next chunk; see `InputStream.recv`."""
         if self._is_closed:
             raise ClosedError("this stream was closed")
-        is_first = True
+        is_first, is_news = True, False
         while True:
             if self._is_end_news:  # told before a successor is looked for
                 self._is_end_news = False
                 self._raise_end()
-            chunk = self._from_memory(deadline, copy=copy, first=is_first) if self._shared is not None else None
-            if chunk is not None:
-                return chunk
+            if self._shared is not None:
+                wait_s = 0.0 if is_news else _FIRST_SLICE_S if is_first else _SLICE_S
+                chunk = self._from_memory(deadline, wait_s, copy=copy)
+                if chunk is not None:
+                    return chunk
             try:
                 at_once = self._has_ended or self._shared is not None
                 frames = self.link.receive(0.0 if at_once else deadline, first=is_first)
             except self.link.again:
-                is_first = False
+                is_first = is_news = False
                 if self._shared is None:
                     self._silence(deadline)
                 continue
             found = self._take(frames)
             if found is not None:
                 return found
+            is_news = True  # a greeting takes several messages: all that came are heard before the next wait
 
     def _silence(self, deadline: float | None) -> None:
         """Nothing came for a while."""
@@ -118,10 +121,14 @@ class Arrival:
 
     def _take(self, frames: list[Any]) -> Chunk | None:
         """A message; the chunk in it, if it is one."""
+        head = frames[0]
         try:
-            if header.is_data(frames[0]):
+            if head[:CHUNK_PREFIX_NBYTES] == self._prefix:
                 return self._chunk(frames)
-            self._control(header.kind_of(frames[0]), frames)
+            if header.is_data(head):
+                self._check_strange_chunk(head)
+            else:
+                self._control(header.kind_of(head), frames)
         except DataError as error:
             if isinstance(error, _RefusedError):
                 raise
@@ -150,99 +157,97 @@ class Arrival:
         self.link.heard()
 
     def _chunk(self, frames: list[Any]) -> Chunk | None:
-        head = ChunkHead.unpack(frames[0])
-        if head.session != self.link.session:
-            return None  # of a life before: its gaps were counted when it ended
-        if head.schema != self._schema or head.codec != self._packed:
-            raise DataError("a chunk that is not of this stream")
-        if head.nbytes != head.rows * self._row_nbytes or head.rows == 0 or head.nbytes > self._most_nbytes:
-            raise DataError(f"{head.rows} samples in {head.nbytes} bytes")
-        data = self._unpacked(*_payload(frames), head.nbytes)
-        if self._row_shape:
-            data = data.reshape(-1, *self._row_shape)
-        if not data.flags.aligned:
-            data = data.copy()
-        self._accept(head)
+        sequence, end, timestamp_ns, nbytes, rows = chunk_place(frames[0])
+        if nbytes != rows * self._row_nbytes or rows == 0 or nbytes > self._most_nbytes:
+            raise DataError(f"{rows} samples in {nbytes} bytes")
+        data = self._unpacked(frames, nbytes, (rows, *self._row_shape))
+        self._accept(sequence, end, timestamp_ns, rows)
         self.link.heard()
-        return head.end, data
+        return end, data
 
-    def _unpacked(self, frame: Any, begin: int, nbytes: int) -> NDArray[Any]:
-        """The values in a frame, from a byte on."""
+    def _check_strange_chunk(self, head: bytes) -> None:
+        """A chunk that does not begin as those of this session do."""
+        if ChunkHead.unpack(head).session == self.link.session:
+            raise DataError("a chunk that is not of this stream")
+        # else it is of a life before: its gaps were counted when that ended
+
+    def _unpacked(self, frames: list[Any], nbytes: int, shape: tuple[int, ...]) -> NDArray[Any]:
+        """The values of a chunk, aligned."""
+        frame, begin = (frames[0], CHUNK_HEAD_NBYTES) if len(frames) == 1 else (_payload(frames), 0)
         size = len(frame) - begin
         self._since_report += 1
         self._nbytes_since_report += size
         if self._codec is not None:
-            room: NDArray[Any] = self._codec.restore(memoryview(frame)[begin:], nbytes)
-            return room.view(self._dtype)
+            room: NDArray[Any] = self._codec.restore(memoryview(frame)[begin:], nbytes).view(self._dtype)
+            return room.reshape(shape)
         if size != nbytes:
             raise DataError(f"{size} bytes instead of {nbytes}")
-        return np.frombuffer(frame, self._dtype, offset=begin)
+        data: NDArray[Any] = np.ndarray(shape, self._dtype, frame, begin)
+        return data if data.flags.aligned else data.copy()
 
     @property
     def last(self) -> ChunkInfo | None:
         """Where the chunk that came last belongs."""
         if self._last is None:
             return None
-        head, missed_samples, missed_chunks = self._last
+        sequence, end, timestamp_ns, rows, session = self._last
         return ChunkInfo(
-            index=head.end,
-            rows=head.rows,
-            sequence=head.sequence,
-            timestamp_ns=head.timestamp_ns,
-            session=head.session,
-            missed_samples=missed_samples,
-            missed_chunks=missed_chunks,
+            index=end,
+            rows=rows,
+            sequence=sequence,
+            timestamp_ns=timestamp_ns,
+            session=session,
+            missed_samples=self.missed_before,
+            missed_chunks=self._missed_chunks,
         )
 
-    def _accept(self, head: ChunkHead) -> None:
+    def _accept(self, sequence: int, end: int, timestamp_ns: int, rows: int) -> None:
         """A good chunk: count it, and what is missing before it."""
-        missed_chunks = head.sequence - self._sequence
-        missed_samples = head.end - head.rows - self.index
-        if missed_chunks < 0 or missed_samples < 0 or head.end >= 1 << 62:
-            raise DataError(f"chunk {head.sequence} up to sample {head.end} comes again")
-        self._sequence, self.index = head.sequence + 1, head.end
+        missed_chunks = sequence - self._sequence
+        missed_samples = end - rows - self.index
+        if missed_chunks or missed_samples:
+            if missed_chunks < 0 or missed_samples < 0 or end >= 1 << 62:
+                raise DataError(f"chunk {sequence} up to sample {end} comes again")
+            self._missed += missed_chunks
+            self._missed_samples += missed_samples
+        self._missed_chunks, self.missed_before = missed_chunks, missed_samples
+        self._sequence, self.index = sequence + 1, end
         self._received += 1
-        self._in_session += 1
-        self._missed += missed_chunks
-        self._samples += head.rows
-        self._missed_samples += missed_samples
-        self.missed_before = missed_samples
-        self._last = head, missed_samples, missed_chunks
+        self._samples += rows
+        self._last = sequence, end, timestamp_ns, rows, self.link.session
         if self._since_report >= self._report_chunks or self._nbytes_since_report >= self._report_nbytes:
             self._acknowledge()
 
     # ------------------------------------------------------------------------------- shared memory
 
-    def _from_memory(self, deadline: float | None, *, copy: bool, first: bool) -> Chunk | None:
+    def _from_memory(self, deadline: float | None, wait_s: float, *, copy: bool) -> Chunk | None:
         """The next chunk in the ring; None when there is reason to look at the socket."""
         shared = self._shared
         if shared is None:
             return None
-        slice_s = 0.0
-        if not shared.is_ready:
-            slice_s = _FIRST_SLICE_S if first else _SLICE_S
-            if deadline is not None:
-                slice_s = max(0.0, min(slice_s, deadline - time.monotonic()))
+        if shared.is_ready:
+            wait_s = 0.0
+        elif deadline is not None:
+            wait_s = max(0.0, min(wait_s, deadline - time.monotonic()))
         try:
-            found = shared.receive(slice_s, copy=copy)
+            found = shared.receive(wait_s, copy=copy)
         except WaitTimeoutError:
             self._report()
             self.link.look_after()
-            if deadline is not None and time.monotonic() >= deadline and not self._hears_more():
+            if deadline is not None and time.monotonic() >= deadline and not self.link.has_news():
                 raise WaitTimeoutError(f"no chunk came in time{self.link._state(time.monotonic())}") from None
             return None
         except EndOfDataError:
             self._leave_memory()
             return None
-        if found is None or found[0].sequence < self._sequence:
+        if found is None:
             return None
-        head, data = found
+        (sequence, end, timestamp_ns, rows, _), data = found
+        if sequence < self._sequence:
+            return None
         self._since_report += 1
-        self._accept(head)
-        return head.end, data
-
-    def _hears_more(self) -> bool:
-        return bool(self.link.socket.poll(0))
+        self._accept(sequence, end, timestamp_ns, rows)
+        return end, data
 
     def _leave_memory(self) -> None:
         """The ring has ended: what the sender says now is its good-bye, or a new session."""
@@ -258,7 +263,7 @@ class Arrival:
     def _acknowledge(self) -> None:
         self._since_report = self._nbytes_since_report = 0
         self._reported = time.monotonic()
-        self.link.say(header.pack_words(Kind.ACK, self._sequence, self._in_session))
+        self.link.say(header.pack_words(Kind.ACK, self._sequence, self._received - self._received_before))
 
     def _report(self) -> None:
         if self._since_report:
@@ -280,15 +285,15 @@ class Arrival:
             self._begin_session(session, sequence, index)
         self.parameters = parameters
         self.is_scaled = parameters.is_scaled
-        self._schema = parameters.schema if parameters.is_fixed else -1
         self._dtype, self._row_shape, self._row_nbytes = parameters.dtype, parameters.row_shape, parameters.row_nbytes
         self._codec = codec_named(parameters.compression)
-        self._packed = 0 if self._codec is None else self._codec.number
+        number = 0 if self._codec is None else self._codec.number
+        self._prefix = chunk_prefix(number, session, parameters.schema) if parameters.is_fixed else None
         self._report_chunks = max(1, parameters.window // 4)
         self._report_nbytes = max(1, parameters.window_nbytes // 4)
         token = content.get("ring")
         if isinstance(token, str) and self._shared is None and parameters.transfermode == "sharedmem":
-            self._attach(token, session, str(content.get("host"))[:100])
+            self._attach(token, str(content.get("host"))[:100])
 
     def _begin_session(self, session: int, sequence: int, index: int) -> None:
         link = self.link
@@ -298,13 +303,13 @@ class Arrival:
         link.note("restarted" if link.session else "connected", f"session {session:x}")
         link.session, link.is_connected = session, True
         self._sequence, self.index = sequence, index
-        self._in_session = 0
+        self._received_before = self._received
         self._since_report = self._nbytes_since_report = 0
         self._has_ended, self._farewell = False, None
 
-    def _attach(self, token: str, session: int, host: str) -> None:
+    def _attach(self, token: str, host: str) -> None:
         try:
-            self._shared = SharedReader(token, self.parameters, session, self.spin_s)
+            self._shared = SharedReader(token, self.parameters, self.spin_s)
         except DataError:
             raise
         except (LabdaqError, OSError) as error:
@@ -354,17 +359,16 @@ class Arrival:
         self._is_closed = True
         if self._shared is not None:
             self._shared.close()
-        goodbye = header.pack_words(Kind.BYE, self._sequence, self._in_session) if self.link.session else None
+        received = self._received - self._received_before
+        goodbye = header.pack_words(Kind.BYE, self._sequence, received) if self.link.session else None
         self.link.close(goodbye)
 
 
-def _payload(frames: list[Any]) -> tuple[Any, int]:
-    """The frame that the data of a chunk is in, and where it begins there."""
-    if len(frames) == 1:
-        return frames[0], header.CHUNK_HEAD_NBYTES
-    if len(frames) != 2 or len(frames[0]) != header.CHUNK_HEAD_NBYTES:
+def _payload(frames: list[Any]) -> Any:
+    """What is in the second frame of a chunk."""
+    if len(frames) != 2 or len(frames[0]) != CHUNK_HEAD_NBYTES:
         raise DataError("a chunk is a head, and data")
-    return getattr(frames[1], "buffer", frames[1]), 0
+    return frames[1].buffer
 
 
 def _shapes_fit(wanted: tuple[int, ...] | None, given: tuple[int, ...] | None) -> bool:

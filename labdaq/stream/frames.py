@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 from labdaq.errors import ClosedError, LabdaqError
 from labdaq.ring import Ring
 from labdaq.ring import words as w
+from labdaq.ring.blocking_steps import reserve
 from labdaq.ring.event_reading import EventReader
 from labdaq.ring.event_writing import EventWriter
-from labdaq.ring.writing_steps import commit
+from labdaq.ring.participants import SLICE_NS
+from labdaq.stream.chunk_steps import HEAD_NBYTES, publish_chunk
 
 __all__ = ["HEAD_WORDS", "ChunkReader", "ChunkWriter", "Place"]
 
-HEAD_WORDS = 8
+HEAD_WORDS = HEAD_NBYTES // 8
 """Sequence, index, time stamp, rows of the chunk, rows before this frame; the others are not used."""
 
 _START = w.START >> 3
 _HEAD = struct.Struct("=5q")
-_HEAD_NBYTES = 8 * HEAD_WORDS
 _TAKEN = "the memory of this stream was taken away: its process was thought dead"
 
 Place = tuple[int, int, int, int, int]
@@ -38,8 +39,9 @@ class ChunkWriter(EventWriter):
         data, heads = self._memory.data, self._memory.planes["head"]
         self._frames, self._slots = data.array, data.slots
         self._heads, self._head_slots = heads.array.data.cast("B"), heads.slots
+        self._heads_address = heads.address
 
-    def put_chunk(self, data: NDArray[Any], place: Place, timeout: float | None) -> None:
+    def put_chunk(self, data: NDArray[Any], sequence: int, end: int, timestamp_ns: int, timeout: float | None) -> None:
         """Write a frame that is full: ``data`` has its dtype and shape.
 
         Raises
@@ -49,10 +51,12 @@ class ChunkWriter(EventWriter):
         """
         self._handle[_START] = -1
         try:
-            frame = self._claim(1, timeout)
+            frame = reserve(self._address, 1, SLICE_NS if timeout is None else 0)
+            if frame < 0:
+                frame = self._claim(1, timeout)
             self._frames[frame % self._slots] = data
-            _HEAD.pack_into(self._heads, frame % self._head_slots * _HEAD_NBYTES, *place)
-            done = commit(self._address, frame, frame + 1)
+            head = self._heads_address + frame % self._head_slots * HEAD_NBYTES
+            done = publish_chunk(self._address, frame, head, sequence, end, timestamp_ns, len(data), 0)
         except LabdaqError:
             raise
         except BaseException:
@@ -63,7 +67,7 @@ class ChunkWriter(EventWriter):
 
     def set_head(self, frame: int, place: Place) -> None:
         """Say what is in a frame that was reserved."""
-        _HEAD.pack_into(self._heads, frame % self._head_slots * _HEAD_NBYTES, *place)
+        _HEAD.pack_into(self._heads, frame % self._head_slots * HEAD_NBYTES, *place)
 
 
 class ChunkReader(EventReader):
@@ -93,7 +97,7 @@ class ChunkReader(EventReader):
                 frame = self._next
                 self._next = frame + 1
                 if not self._flags[frame % self._flag_slots]:
-                    place = _HEAD.unpack_from(self._heads, frame % self._head_slots * _HEAD_NBYTES)
+                    place = _HEAD.unpack_from(self._heads, frame % self._head_slots * HEAD_NBYTES)
                     return place, self._frames[frame % self._slots]
             if self._is_claimed:
                 self._finish()

@@ -1,8 +1,10 @@
 """The connection of a reader: greeting, acknowledging, and noticing that the other side is gone or came back."""
 
+import contextlib
 import os
 import secrets
 import sys
+import threading
 import time
 from collections import deque
 from typing import Any
@@ -27,6 +29,9 @@ _LINGER_MS = 300
 class Link:
     """A reader's socket, and what is known of the sender behind it.
 
+    ZeroMQ ends the process when a socket is closed while another thread is in it. So whoever closes waits until the
+    reader looks up, which it does every quarter of a second.
+
     Attributes
     ----------
     events : deque of StreamEvent
@@ -44,6 +49,7 @@ class Link:
         if (keys is None) != (server is None):
             raise StateError("keys and server belong together: your keys, and the public key of the sender")
         self._keys, self._server, self._name = keys, server, name
+        self._in_use, self._is_closed = threading.RLock(), False
         self._lease = Lease()
         try:
             self.socket = self._open(rcvhwm=0, maxmsgsize=most_nbytes, probe_router=1)
@@ -54,13 +60,15 @@ class Link:
         self.events: deque[StreamEvent] = deque(maxlen=1000)
         self.is_connected = False
         self.session = 0
-        self._more, self._wait_ms = int(zmq.RCVMORE), -1
+        self._wait_ms = -1
         self._was_asked = self._heard = time.monotonic()
 
     def _open(self, **options: Any) -> Any:
         zmq = self._zmq
-        reconnecting = {"reconnect_ivl": 50, "reconnect_ivl_max": 400, "routing_id": b"r" + secrets.token_bytes(15)}
-        socket = self._lease.socket(zmq.DEALER, **reconnecting, **endpoints.HEARTBEAT, **options)
+        # TCP itself asks ever more seldom for one that does not answer: after a minute, once in half a minute
+        reconnecting = {"reconnect_ivl": 50, "reconnect_ivl_max": 400, "connect_timeout": 1000}
+        identity = b"r" + secrets.token_bytes(15)
+        socket = self._lease.socket(zmq.DEALER, routing_id=identity, **reconnecting, **endpoints.HEARTBEAT, **options)
         if self._keys is not None and self._server is not None:
             endpoints.secure_reader(socket, self._keys, self._server)
         socket.ipv6 = "[" in self.address
@@ -74,10 +82,14 @@ class Link:
 
     def say(self, message: bytes) -> None:
         """Send a message; while there is no connection it waits for one."""
-        try:
-            self.socket.send(message, self._zmq.NOBLOCK)
-        except self._zmq.Again:
-            return
+        with self._in_use:
+            self._check_open()
+            with contextlib.suppress(self._zmq.Again):
+                self.socket.send(message, self._zmq.NOBLOCK)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError("this stream was closed")
 
     def hello(self) -> None:
         """Ask to be taken in."""
@@ -99,6 +111,8 @@ class Link:
     def receive(self, deadline: float | None, *, first: bool = False) -> list[Any]:
         """The frames of the next message, the first as bytes, the second as it is; more than two are not kept.
 
+        Whether there are more is asked of the frame: asking the socket costs as much as receiving.
+
         Raises
         ------
         zmq.Again
@@ -108,16 +122,25 @@ class Link:
         if deadline is not None:
             left_ms = (deadline - time.monotonic()) * 1000
             wait_ms = 0 if left_ms <= 0 else min(wait_ms, int(left_ms) + 1)
-        socket, more = self.socket, self._more
-        if wait_ms != self._wait_ms:
-            socket.rcvtimeo = self._wait_ms = wait_ms
-        frames: list[Any] = [socket.recv()]
-        if socket.getsockopt(more):
-            frames.append(socket.recv(copy=False))
-            if frames[1].more:
-                while socket.getsockopt(more):
-                    frames[1:] = [socket.recv()] * 2
-        return frames
+        socket = self.socket
+        with self._in_use:
+            if self._is_closed:
+                self._check_open()
+            if wait_ms != self._wait_ms:
+                socket.rcvtimeo = self._wait_ms = wait_ms
+            frame = socket.recv(copy=False)
+            if not frame.more:
+                return [frame.bytes]
+            second = last = socket.recv(copy=False)
+            while last.more:
+                last = socket.recv(copy=False)
+            return [frame.bytes, second] if last is second else [frame.bytes, second, last]
+
+    def has_news(self) -> bool:
+        """Whether a message has come."""
+        with self._in_use:
+            self._check_open()
+            return bool(self.socket.poll(0))
 
     def check(self, deadline: float | None) -> None:
         """Nothing came for a while.
@@ -163,6 +186,11 @@ class Link:
         int, int
             Next sequence number and index of the sender.
         """
+        with self._in_use:
+            self._check_open()
+            return self._asked(count, timeout)
+
+    def _asked(self, count: int, timeout: float) -> tuple[ClockOffset, int, int]:
         socket = self._open(maxmsgsize=header.CONTROL_NBYTES)
         deadline = time.monotonic() + timeout
         best: tuple[int, int] | None = None
@@ -189,13 +217,17 @@ class Link:
 
     def close(self, goodbye: bytes | None) -> None:
         """Leave."""
-        if goodbye is not None and not sys.is_finalizing():
+        was_closed, self._is_closed = self._is_closed, True  # first: who is reading looks at it between two waits
+        with self._in_use:
+            if was_closed:
+                return
             try:
-                self.socket.linger = _LINGER_MS
-                self.say(goodbye)
-            except self._zmq.ZMQError as error:
-                raise ClosedError(f"the connection is closed: {error}") from error
-        self._lease.end()
+                if goodbye is not None and not sys.is_finalizing():
+                    self.socket.linger = _LINGER_MS
+                    with contextlib.suppress(self._zmq.Again):
+                        self.socket.send(goodbye, self._zmq.NOBLOCK)
+            finally:
+                self._lease.end()
 
 
 def reader_name() -> str:

@@ -49,7 +49,7 @@ class Outlet:
         self._chunker = Chunker(parameters.min_chunk, parameters.max_delay) if parameters.min_chunk else None
         self._most_nbytes = parameters.max_chunk_nbytes
         self._has_begun = self._is_known = False
-        self._samples = self._nbytes = self._unheard = self._refused = 0
+        self._samples = self._unheard = self._refused = 0
         self._service = Service(
             self._sender.account,
             self._greeting,
@@ -117,10 +117,9 @@ class Outlet:
         return end
 
     def _transmit(self, data: NDArray[Any], end: int, stamp: int, timeout: float | None) -> None:
-        nbytes = data.nbytes
-        if nbytes > self._most_nbytes:
+        if data.nbytes > self._most_nbytes:
             raise LayoutError(
-                f"a chunk of {nbytes} bytes, and max_chunk_nbytes is {self._most_nbytes}: send smaller ones"
+                f"a chunk of {data.nbytes} bytes, and max_chunk_nbytes is {self._most_nbytes}: send smaller ones"
             )
         if not self._has_begun:
             self._begin(len(data))
@@ -132,7 +131,6 @@ class Outlet:
             raise
         self._unheard += unheard
         self._samples += len(data)
-        self._nbytes += nbytes
 
     def _collect(self, chunker: Chunker, samples: tuple[NDArray[Any], int, int], timeout: float | None) -> None:
         data, end, _stamp = samples
@@ -198,7 +196,7 @@ class Outlet:
                 sent=service.sequence,
                 samples=self._samples,
                 index=self.index,
-                nbytes=self._nbytes,
+                nbytes=self._samples * self.parameters.row_nbytes if self._samples else 0,
                 unheard=self._unheard,
                 refused=self._refused,
                 malformed=service.malformed,

@@ -68,30 +68,35 @@ class PlainSender:
         size = data.nbytes if self._codec is None else len(payload)
         with service.lock:
             self._sent += 1
-            if not self._sent & 15:
+            if not self._sent & 15 or service.is_over:
                 service.attend()
             if self._may_not_lose and (slow := self._without_room(size)):
                 self._make_room(slow, size, timeout)
-            head = self._pack(service.sequence, index, timestamp_ns, data.nbytes, len(data))
+            sequence = service.position[0]
+            head = self._pack(sequence, index, timestamp_ns, data.nbytes, len(data))
             frames = (b"".join((head, payload)),) if size < _SHORT_NBYTES else (head, payload)
+            service.position = sequence + 1, index  # first: who is found to be gone was offered this one
             for reader in tuple(service.readers.values()):
-                self._offer(reader, frames, size)
-            service.sequence += 1
-            service.index = index
+                if self._may_not_lose:  # there is room: it was waited for
+                    reader.offered += 1
+                    reader.send(sequence, size)
+                    service.transmit(reader.identity, frames)
+                else:
+                    self._offer(reader, sequence, frames, size)
 
-    def _offer(self, reader: Account, frames: tuple[Any, ...], size: int) -> None:
+    def _offer(self, reader: Account, sequence: int, frames: tuple[Any, ...], size: int) -> None:
         reader.offered += 1
         if not reader.pending and reader.has_room(size, self._window, self._window_nbytes):
-            reader.send(self._service.sequence, size)
+            reader.send(sequence, size)
             self._service.transmit(reader.identity, frames)
         elif self._policy == "drop_oldest":
-            reader.pending.append((self._service.sequence, size, tuple(bytes(frame) for frame in frames)))
+            reader.pending.append((sequence, size, tuple(bytes(frame) for frame in frames)))
             held = sum(one[1] for one in reader.pending)
             while len(reader.pending) > self._window or (held > self._window_nbytes and len(reader.pending) > 1):
                 held -= reader.pending.popleft()[1]
                 reader.dropped += 1
         else:
-            reader.drop(self._service.sequence)
+            reader.drop(sequence)
 
     def _make_room(self, slow: list[Account], size: int, timeout: float | None) -> None:
         service = self._service

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from labdaq.errors import DataError, WaitTimeoutError
+from labdaq.errors import ClosedError, DataError, WaitTimeoutError
 from labdaq.native.process import this_process
 from labdaq.stream import endpoints, header
 from labdaq.stream.accounts import Account
@@ -39,6 +39,13 @@ class Service:
         Makes the account of a reader: its identity, its name, the sequence number it begins with.
     greeting
         What a reader is told when it is taken in, beside session and position.
+
+    Attributes
+    ----------
+    is_over : bool
+        Whether the stream was closed.
+    position : tuple of int
+        Number of the next chunk, and of the next sample: one object, so that nobody sees one without the other.
     """
 
     def __init__(
@@ -59,7 +66,7 @@ class Service:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.session = secrets.randbits(62)
-        self.sequence = self.index = 0
+        self.position = 0, 0
         self.malformed = self.turned_away = self.arrivals = 0
         self.readers: dict[bytes, Account] = {}
         self.gone: dict[bytes, Account] = {}
@@ -78,16 +85,28 @@ class Service:
         plain: Any = type(self.socket).__mro__[1]  # its send() looks after no groups, and is quicker
         self._send = partial(plain.send, self.socket)
         self._over = threading.Event()
+        self.is_over = False
+        self._descriptor = self.socket.getsockopt(zmq.FD)
         self._probed = time.monotonic()
         self._bell, self._ear = sockets.socketpair()
         self._thread = threading.Thread(target=self._serve, name=f"labdaq-stream {self.address}", daemon=True)
         self._thread.start()
 
+    @property
+    def sequence(self) -> int:
+        """Number of the next chunk."""
+        return self.position[0]
+
+    @property
+    def index(self) -> int:
+        """Absolute number of the next sample."""
+        return self.position[1]
+
     # --------------------------------------------------------------------------------- the thread
 
     def _serve(self) -> None:
         with selectors.DefaultSelector() as selector:
-            selector.register(self.socket.getsockopt(self._zmq.FD), selectors.EVENT_READ)
+            selector.register(self._descriptor, selectors.EVENT_READ)
             selector.register(self._ear, selectors.EVENT_READ)
             if self._doorkeeper is not None:
                 selector.register(self._doorkeeper.descriptor, selectors.EVENT_READ)
@@ -96,6 +115,8 @@ class Service:
                 if self._over.is_set():
                     return
                 with self.lock:
+                    if self._over.is_set():
+                        return
                     if self._doorkeeper is not None:
                         self.turned_away += self._doorkeeper.answer()
                     self.attend()
@@ -111,8 +132,17 @@ class Service:
             self.probe(self.readers.values())
 
     def attend(self) -> None:
-        """Take in everything that readers sent. With the lock."""
-        while self.socket.getsockopt(self._events) & self._readable:
+        """Take in everything that readers sent. With the lock.
+
+        Raises
+        ------
+        ClosedError
+            Another thread has closed the stream meanwhile.
+        """
+        if self._over.is_set():
+            raise ClosedError("this stream was closed")
+        # The garbage collector may run in here, and close this very stream when it was forgotten.
+        while not self.is_over and self.socket.getsockopt(self._events) & self._readable:
             identity = self.socket.recv(self._zmq.NOBLOCK)
             frames: list[bytes] = []
             while self.socket.getsockopt(self._zmq.RCVMORE):
@@ -286,7 +316,7 @@ class Service:
                 self.lose(reader)
             self.gone.clear()
             self.session = secrets.randbits(62)
-            self.sequence = self.index = 0
+            self.position = 0, 0
             for reader in readers:
                 self._take_in(self._new_account(reader.identity, reader.name, 0))
 
@@ -303,16 +333,18 @@ class Service:
             self.attend()
             self._say_goodbye()
             self._over.set()
+            self.is_over = True
+            self.changed.notify_all()
         with contextlib.suppress(OSError):
             self._bell.send(b"!")
         if threading.current_thread() is not self._thread:
             self._thread.join()
         self._bell.close()
         self._ear.close()
-        self.socket.linger = _LINGER_MS
-        self._lease.end()
-        endpoints.unbind(self.address)
-        with self.lock:
+        with self.lock:  # nobody is in the socket, and who comes later finds that it is over
+            self.socket.linger = _LINGER_MS
+            self._lease.end()
+            endpoints.unbind(self.address)
             for reader in list(self.readers.values()):
                 self.lose(reader)
         self.duties.clear()

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from labdaq.errors import BusyError, ClosedError, DataError, EndOfDataError, LayoutError, WaitTimeoutError
 from labdaq.ring import Ring, warm
 from labdaq.stream.accounts import Account, ObserverAccount
-from labdaq.stream.frames import HEAD_WORDS, ChunkReader, ChunkWriter
-from labdaq.stream.header import ChunkHead
+from labdaq.stream.chunk_steps import warm_chunks
+from labdaq.stream.frames import HEAD_WORDS, ChunkReader, ChunkWriter, Place
 from labdaq.stream.parameters import StreamParameters
 from labdaq.stream.service import Service
 
@@ -26,22 +26,24 @@ _FRAME_NBYTES = 64 << 10
 _LAST_LOOK_S = 1.0
 _MOST_AHEAD = 32
 _SLICE_S = 0.1
-_NEW = tuple.__new__
 
 
 class SharedSender:
     """Writes chunks into a ring."""
 
-    account = ObserverAccount
-
     def __init__(self, parameters: StreamParameters) -> None:
         warm()  # else the first chunk would wait for machine code
+        warm_chunks()
         self._parameters = parameters
         self._ring: Ring | None = None
         self._writer: ChunkWriter | None = None
         self._attached = -1
         self._never_waits = parameters.policy in {"drop_newest", "error"}
         self._may_drop_oldest = parameters.policy == "drop_oldest"
+
+    def account(self, identity: bytes, name: str, sequence: int) -> ObserverAccount:
+        """Of a new reader."""
+        return ObserverAccount(identity, name, sequence, lambda: self._service.position[0])
 
     def greeting(self) -> dict[str, Any]:
         """How to find the ring; None before the first chunk."""
@@ -89,22 +91,24 @@ class SharedSender:
         rows = len(data)
         parts = 1 if rows <= self._rows else self._parts(rows)
         limit = 0.0 if self._never_waits else timeout
-        before = self._count(index)  # before anybody can report that he has it
+        service, writer = self._service, self._writer
+        before = service.position
+        service.position = before[0] + 1, index  # before anybody can report that he has it
         try:
             self._written += parts
-            if self._attached != self._service.arrivals:
+            if self._attached != service.arrivals:
                 self._wait_for_attached(parts, limit)
-            if rows == self._rows and self._writer is not None:
-                self._writer.put_chunk(data, (before[0], index, timestamp_ns, rows, 0), limit)
+            if rows == self._rows and writer is not None:
+                writer.put_chunk(data, before[0], index, timestamp_ns, limit)
             else:
                 self._write(data, (before[0], index, timestamp_ns), parts, limit)
         except WaitTimeoutError as error:
             if self._parameters.policy != "drop_newest":
-                self._uncount(before)
+                service.position = before  # nobody can have seen it
                 self._raise_full(error, timeout)
             self._drop(before[0])
         except BaseException:
-            self._uncount(before)
+            service.position = before
             raise
 
     def _parts(self, rows: int) -> int:
@@ -114,24 +118,6 @@ class SharedSender:
                 f"a chunk of {rows} samples, and the memory holds {self._frames * self._rows}: raise buffer_size"
             )
         return parts
-
-    def _count(self, index: int) -> tuple[int, int]:
-        service = self._service
-        with service.lock:
-            before = service.sequence, service.index
-            for reader in service.readers.values():
-                reader.offered += 1
-            service.sequence += 1
-            service.index = index
-        return before
-
-    def _uncount(self, before: tuple[int, int]) -> None:
-        """It was not sent after all, and nobody can have seen it."""
-        service = self._service
-        with service.lock:
-            for reader in service.readers.values():
-                reader.offered = max(0, reader.offered - 1)
-            service.sequence, service.index = before
 
     def _drop(self, sequence: int) -> None:
         with self._service.lock:
@@ -206,13 +192,12 @@ class SharedSender:
 class SharedReader:
     """Reads chunks from the ring of a sender, whose token the greeting told."""
 
-    def __init__(self, token: str, parameters: StreamParameters, session: int, spin_s: float | None) -> None:
+    def __init__(self, token: str, parameters: StreamParameters, spin_s: float | None) -> None:
         if not token.startswith("labdaq-") or not token.replace("-", "").isalnum():
             raise DataError(f"{token!r:.60} is no ring")
         warm()
         self._ring = Ring._attach("shared", token, "stream")
-        self._parameters, self._session = parameters, session
-        self._row_nbytes = parameters.row_nbytes
+        self._parameters = parameters
         self._rows = self._ring.shape[0] if self._ring.is_typed and self._ring.shape else 0
         fits = self._ring.dtype == parameters.dtype and self._ring.shape[1:] == parameters.row_shape
         if not fits or "head" not in self._ring.planes:
@@ -235,7 +220,7 @@ class SharedReader:
         reader = self._reader
         return reader is not None and not reader.is_claim_over
 
-    def receive(self, timeout: float, *, copy: bool) -> tuple[ChunkHead, NDArray[Any]] | None:
+    def receive(self, timeout: float, *, copy: bool) -> tuple[Place, NDArray[Any]] | None:
         """The next chunk; None for one that was overwritten meanwhile.
 
         Raises
@@ -250,64 +235,64 @@ class SharedReader:
         found = self._reader.next_frame(timeout)
         if found is None:
             raise EndOfDataError("the sender has ended")
-        (sequence, index, timestamp_ns, rows, before), data = found
-        words = (0, self._session, 0, sequence, index, timestamp_ns, rows * self._row_nbytes, rows)
-        head = _NEW(ChunkHead, words)
+        place, data = found
+        rows = place[3]
         if rows > self._rows:
-            return self._assembled(head, data, before)
+            return self._assembled(place, data)
         if rows < self._rows:
             data = data[:rows]
-        return head, data.copy() if copy else data
+        return place, data.copy() if copy else data
 
-    def _assembled(self, head: ChunkHead, data: NDArray[Any], before: int) -> tuple[ChunkHead, NDArray[Any]] | None:
+    def _assembled(self, place: Place, data: NDArray[Any]) -> tuple[Place, NDArray[Any]] | None:
         """A chunk of several frames; they were committed one right after the other."""
-        whole = self._room(head, before)
-        place = 0
+        whole = self._room(place)
+        done = 0
         while whole is not None and self._reader is not None:
-            part = min(self._rows, head.rows - place)
-            whole[place : place + part] = data[:part]
-            place += part
-            if place == head.rows:
-                return head, whole
+            part = min(self._rows, len(whole) - done)
+            whole[done : done + part] = data[:part]
+            done += part
+            if done == len(whole):
+                return place, whole
             found = self._reader.next_frame(_SLICE_S)
-            if found is None or found[0][0] != head.sequence or found[0][4] != place:
+            if found is None or found[0][0] != place[0] or found[0][4] != done:
                 return None
             data = found[1]
         return None
 
-    def _room(self, head: ChunkHead, before: int) -> NDArray[Any] | None:
+    def _room(self, place: Place) -> NDArray[Any] | None:
         """For a chunk of several frames; None when its beginning is gone, or it claims to be too long."""
-        if before or head.rows > self._most_rows:
+        _sequence, _index, _timestamp_ns, rows, before = place
+        if before or rows > self._most_rows:
             return None
-        return np.empty((head.rows, *self._parameters.row_shape), self._parameters.dtype)
+        return np.empty((rows, *self._parameters.row_shape), self._parameters.dtype)
 
     # ----------------------------------------------------------------- where the oldest is written over
 
-    def _observed(self, timeout: float) -> tuple[ChunkHead, NDArray[Any]] | None:
+    def _observed(self, timeout: float) -> tuple[Place, NDArray[Any]] | None:
         event = self._observer.read(timeout)
-        sequence, index, timestamp_ns, rows, before = event.plane("head").tolist()[:5]
+        place: Place = tuple(event.plane("head").tolist()[:5])
         if not event.valid():
             return None
-        head = ChunkHead(0, self._session, 0, sequence, index, timestamp_ns, rows * self._row_nbytes, rows)
+        rows = place[3]
         if rows > self._rows:
-            return self._assembled_quickly(head, event, before)
+            return self._assembled_quickly(place, event)
         data = np.array(event.data[:rows])
-        return (head, data) if event.valid() else None
+        return (place, data) if event.valid() else None
 
-    def _assembled_quickly(self, head: ChunkHead, event: Any, before: int) -> tuple[ChunkHead, NDArray[Any]] | None:
-        whole = self._room(head, before)
-        place = 0
+    def _assembled_quickly(self, place: Place, event: Any) -> tuple[Place, NDArray[Any]] | None:
+        whole = self._room(place)
+        done = 0
         while whole is not None:
-            part = min(self._rows, head.rows - place)
-            whole[place : place + part] = event.data[:part]
+            part = min(self._rows, len(whole) - done)
+            whole[done : done + part] = event.data[:part]
             if not event.valid():
                 return None
-            place += part
-            if place == head.rows:
-                return head, whole
+            done += part
+            if done == len(whole):
+                return place, whole
             event = self._observer.read(_SLICE_S)
             sequence, _index, _time, _rows, before = event.plane("head").tolist()[:5]
-            if sequence != head.sequence or before != place:
+            if sequence != place[0] or before != done:
                 return None
         return None
 

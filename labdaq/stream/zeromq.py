@@ -30,7 +30,7 @@ class Lease:
     its lease, which waits until its sockets are closed; it may have a door-keeper of its own.
     """
 
-    _lock = threading.Lock()
+    _lock = threading.RLock()  # a stream that is forgotten may be closed anywhere, in here too
     _common: Any = None
     _leases = 0
 
@@ -41,10 +41,10 @@ class Lease:
             self._context = zmq.Context()
         else:
             with Lease._lock:
+                Lease._leases += 1  # first, for the same reason
                 if Lease._common is None:
                     Lease._common = zmq.Context()
                     Lease._common.max_sockets = 65_000
-                Lease._leases += 1
                 self._context = Lease._common
         self._sockets: list[Any] = []
         self._is_over = False

@@ -6,16 +6,20 @@ import os
 import signal
 import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from labdaq.errors import DataError, EndOfDataError, LayoutError, WaitTimeoutError
+from labdaq.errors import ClosedError, DataError, EndOfDataError, LayoutError, WaitTimeoutError
 from labdaq.stream import InputStream, OutputStream, header
 from labdaq.stream.header import Kind
 from labdaq.stream.zeromq import Lease, load
 from tests.stream.cable import Cable
 from tests.stream.victims import kill, process, read_for_ever, send_for_ever, until
+
+MOST_S = 2.0  # until a peer that is there again is heard: a bound; without a load it takes a fifth of that
 
 
 def free_port():
@@ -72,25 +76,24 @@ def test_a_stopped_reader_is_given_up_and_comes_back():
             assert reader.offered == reader.delivered + reader.lost == out.statistics().sent
 
 
-@pytest.mark.parametrize("mode", ["plaindata", "sharedmem"])
-def test_a_killed_sender_is_missed_and_its_successor_heard(mode):
-    port = free_port()
-    with InputStream() as inp:
-        with process(send_for_ever, {"transfermode": mode}, port) as child:
-            inp.connect(f"tcp://127.0.0.1:{port}", timeout=60)
-            for _ in range(5):
-                inp.recv(60)
-            kill(child)
-            with pytest.raises(WaitTimeoutError, match="has not answered"):
-                collections.deque((inp.recv(2.5) for _ in itertools.count()), maxlen=0)
-            assert not inp.connected
-            assert inp.events[-1].kind == "lost"
-        with OutputStream().configure(transfermode=mode, port=port, dtype="i8", shape=(10,)) as out:
-            wait_for_restart(inp)
-            out.send(np.arange(10))
-            index, data = inp.recv(60)
-            assert (index, data.tolist()) == (10, list(range(10)))
-            assert [event.kind for event in inp.events if event.kind != "resumed"] == ["connected", "lost", "restarted"]
+def test_a_stopped_reader_of_shared_memory_holds_the_sender_and_loses_nothing():
+    with OutputStream().configure(transfermode="sharedmem", dtype="i8", shape=(10,), buffer_size=100) as out:
+        with process(read_for_ever, out.address) as child:
+            out.wait_for_readers(1, 60)
+            send_until(out, lambda: out.statistics().readers[0].delivered > 10)
+            os.kill(child.pid, signal.SIGSTOP)
+            with pytest.raises(WaitTimeoutError, match="nothing was sent"):
+                collections.deque((out.send(np.zeros(10, "i8"), timeout=0.1) for _ in itertools.count()), maxlen=0)
+            until(lambda: not out.statistics().readers[0].connected)
+            os.kill(child.pid, signal.SIGCONT)
+            out.send(np.zeros(10, "i8"), timeout=30)
+            until(lambda: out.statistics().readers[0].connected)
+            before = out.statistics().readers[0].delivered
+            send_until(out, lambda: out.statistics().readers[0].delivered > before)
+            out.drain(30)
+            (reader,) = out.statistics().readers
+            assert (reader.offered, reader.dropped, reader.lost) == (reader.delivered, 0, 0)
+            assert reader.offered == out.statistics().sent
 
 
 @pytest.mark.parametrize("mode", ["plaindata", "sharedmem"])
@@ -105,7 +108,10 @@ def test_a_stopped_sender_is_noticed_and_heard_again(mode):
                 collections.deque((inp.recv(2.5) for _ in itertools.count()), maxlen=0)
             before = inp.statistics().received
             os.kill(child.pid, signal.SIGCONT)
-            for _ in range(20):
+            there_at = time.monotonic()
+            inp.recv(60)
+            assert time.monotonic() - there_at <= MOST_S
+            for _ in range(19):
                 inp.recv(60)
             assert inp.connected
             assert [event.kind for event in inp.events][:3] == ["connected", "lost", "resumed"]
@@ -123,7 +129,9 @@ def test_a_dead_cable_with_both_ends_plugged_in():
             with pytest.raises(WaitTimeoutError, match="has not answered"):
                 collections.deque((inp.recv(2.5) for _ in itertools.count()), maxlen=0)
             cable.mend()
+            there_at = time.monotonic()
             until(lambda: not inp.poll(0.01) and any(one.connected for one in out.statistics().readers))
+            assert time.monotonic() - there_at <= MOST_S
             out.send(np.ones(10, "i8"))
             while (chunk := inp.recv(60))[0] <= lost_until:
                 pass
@@ -229,6 +237,21 @@ def test_a_reader_of_another_version_is_told_so():
         assert out.statistics().turned_away == 1
 
 
+def test_the_chunk_by_which_a_reader_is_found_to_be_gone_is_counted_once():
+    with OutputStream().configure(dtype="i8", shape=(10,), window=1000) as out:
+        session = 0
+        for _ in range(2):  # the second time it comes back, and is told of what it missed
+            lease = Lease()
+            reader = lease.socket(load().DEALER, routing_id=b"reader", rcvtimeo=30_000)
+            reader.connect(out.address)
+            reader.send(header.pack_json(Kind.HELLO, {"name": "reader", "session": session}))
+            session = header.unpack_json(reader.recv())["session"]
+            lease.end()
+            send_until(out, lambda: not out.statistics().readers[0].connected)
+        (account,) = out.statistics().readers
+        assert account.offered == account.lost == out.statistics().sent > 0
+
+
 def test_a_sender_that_refuses():
     with Stranger("ROUTER") as stranger:
 
@@ -241,3 +264,35 @@ def test_a_sender_that_refuses():
         with pytest.raises(DataError, match="not today"):
             InputStream().connect(stranger.address, timeout=30)
         thread.join()
+
+
+@pytest.mark.parametrize("mode", ["plaindata", "sharedmem"])
+def test_an_input_is_closed_while_another_thread_waits_in_it(mode):
+    with OutputStream().configure(transfermode=mode, dtype="i8", shape=(10,)) as out:
+        inp = InputStream().connect(out)
+        out.send(np.zeros(10, "i8"))
+        inp.recv(60)
+        with ThreadPoolExecutor(1) as others:
+            waiting = others.submit(inp.recv)
+            until(waiting.running)
+            inp.close()
+            with pytest.raises(ClosedError):
+                waiting.result(30)
+
+
+@pytest.mark.parametrize("mode", ["plaindata", "sharedmem"])
+def test_an_output_is_closed_while_another_thread_waits_for_room(mode):
+    out = OutputStream().configure(transfermode=mode, dtype="i8", shape=(10,), window=2, buffer_size=20)
+    with InputStream().connect(out) as inp, ThreadPoolExecutor(1) as others:
+        out.send(np.zeros(10, "i8"))
+        inp.recv(60)
+
+        def flood():
+            while True:
+                out.send(np.zeros(10, "i8"))
+
+        waiting = others.submit(flood)
+        until(lambda: out.statistics().readers[0].waiting >= 2)
+        out.close()
+        with pytest.raises(ClosedError):
+            waiting.result(30)

@@ -1,6 +1,8 @@
 """Filters, chunks of a least size, pieces of one size, scale and offset: the same over every transport."""
 
 import asyncio
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -93,15 +95,16 @@ def test_pieces_of_one_size(way):
             inp.recv(30)
 
 
+@pytest.mark.parametrize("protocol", ["inproc", "ipc", "tcp"])
 @pytest.mark.parametrize("compression", ["zlib", "lz4", "zstd", "blosc-lz4", "blosc-zstd"])
-def test_compression(compression):
+def test_compression(compression, protocol):
     data = np.repeat(np.arange(100, dtype="f4"), 100).reshape(-1, 10)
     times = data[:, 0].astype("M8[s]")
-    with OutputStream().configure(dtype="f4", compression=compression, protocol="ipc") as out:
+    with OutputStream().configure(dtype="f4", compression=compression, protocol=protocol) as out:
         with InputStream().connect(out) as inp:
             out.send(data)
             np.testing.assert_array_equal(inp.recv(30)[1], data)
-        out.configure(dtype="M8[s]", compression=compression)
+        out.configure(dtype="M8[s]", compression=compression, protocol=protocol)
         with inp.connect(out):
             out.send(times)
             np.testing.assert_array_equal(inp.recv(30)[1], times)
@@ -119,10 +122,26 @@ def test_an_event_loop_is_not_held_up():
         with OutputStream().configure(protocol="inproc", dtype="i4") as out, InputStream().connect(out) as inp:
             for number in range(3):
                 out.send(np.full(2, number, "i4"))
+            assert inp.recv(30)[0] == 2  # in a running loop, as in a notebook
             out.close()
             return [index async for index, _ in inp]
 
-    assert asyncio.run(main()) == [2, 4, 6]
+    assert asyncio.run(main()) == [4, 6]
+
+
+def test_nothing_of_the_process_is_changed():
+    program = """
+import logging, sys, threading
+before = sys.excepthook, threading.excepthook, logging.getLogger().handlers[:], logging.getLogger().level
+import labdaq.stream, numpy
+with labdaq.stream.OutputStream().configure(dtype="i4") as out, labdaq.stream.InputStream().connect(out) as inp:
+    out.send(numpy.arange(3, dtype="i4"))
+    assert inp.recv(30)[0] == 3
+assert before == (sys.excepthook, threading.excepthook, logging.getLogger().handlers, logging.getLogger().level)
+assert not any("Qt" in name or "PySide" in name for name in sys.modules), "Qt"
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_waiting_chunks_can_be_passed_over(way):

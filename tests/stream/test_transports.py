@@ -187,6 +187,14 @@ def test_chunks_longer_than_the_first(way):
             assert inp.recv(30)[1].tolist() == list(range(rows))
 
 
+def test_a_small_memory_goes_round_and_round():
+    settings = {"transfermode": "sharedmem", "dtype": "f4", "shape": (1024, 16), "buffer_size": 16 * 1024}
+    with OutputStream().configure(**settings) as out, InputStream().connect(out) as inp:
+        for number in range(100):  # its heads are so small that more of them fit than frames
+            assert out.send(np.full((1024, 16), number, "f4"), timeout=30) == inp.recv(30)[0]
+        assert inp.statistics().missed == 0
+
+
 def has_followed(inp, restarts):
     with pytest.raises((WaitTimeoutError, EndOfDataError)):
         inp.recv(0.01)
