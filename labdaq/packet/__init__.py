@@ -1,12 +1,14 @@
 """Packets of instruments, from files and networks into rings, and back; every one is accounted for.
 
 `format`, `layout`, `formats`   what a packet is: data and two small functions; those that labdaq brings
-`decoding`, `words`, `placing`  the compiled part: from bytes to a place in an open gulp
+`decoding`, `words`, `placing`, the compiled part: from bytes to a place in an open gulp
+`copying`
 `assembly`, `gulps`, `sinks`    sequences and gulps around it; where they go
 `describing`, `ledger`          what a sequence is; the balance of all packets
 `gathering`, `looking`          how a sequence begins; packets in memory
 `transports`, `packet_file`,    where packets come from: memory, packet files, pcap and pcapng
-`pcap`, `frames`, `batch`
+`file_reading`, `pcap`,
+`frames`, `batch`
 `capture`, `disk_reader`,       all that together: into a ring, or as arrays
 `reading`
 `address`, `udp_socket`,        networks: sockets, many packets with one call of the system

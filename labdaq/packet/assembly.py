@@ -14,7 +14,7 @@ from labdaq.packet.gathering import Gathering
 from labdaq.packet.gulps import OpenGulps
 from labdaq.packet.inbox import Inbox
 from labdaq.packet.ledger import Ledger
-from labdaq.packet.placing import give_up_waiting, place
+from labdaq.packet.placing import give_up_waiting
 from labdaq.packet.receiving import receive_and_place
 from labdaq.packet.sinks import Sink
 from labdaq.packet.status import CaptureStatus
@@ -167,17 +167,12 @@ class Assembly:
         """
         while True:
             now = batch if self._held is None else self._held
-            self._place(now)
+            now.place(self._decoder, self._address)
             status = self.attend(now)
             if status is not None:
                 return status
             if now.is_used_up and self._held is None:
                 return None
-
-    def _place(self, batch: Batch) -> None:
-        batch.position = place(
-            batch.address, batch.offsets, batch.lengths, batch.position, len(batch), self._decoder, self._address
-        )
 
     def receive(self, inbox: Inbox) -> CaptureStatus | None:
         """Fetch packets from sockets and place them; None when Python should look at the time."""
@@ -190,7 +185,7 @@ class Assembly:
     def place_held(self) -> CaptureStatus | None:
         """Place what was held back; None when all of it was."""
         while self._held is not None:
-            self._place(self._held)
+            self._held.place(self._decoder, self._address)
             status = self.attend(self._held)
             if status is not None:
                 return status

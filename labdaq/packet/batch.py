@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from labdaq.packet.placing import place
+
 if TYPE_CHECKING:
     from labdaq.packet.format import PacketFormat
 
@@ -55,7 +57,11 @@ class Batch:
     @property
     def is_used_up(self) -> bool:
         """Whether all packets were dealt with."""
-        return self.position >= len(self.lengths)
+        return self.position >= len(self)
+
+    def place(self, decoder: Any, words: int) -> None:
+        """Place packets as :func:`labdaq.packet.placing.place` does, and keep the position."""
+        self.position = place(self.address, self.offsets, self.lengths, self.position, len(self), decoder, words)
 
     def packet(self, index: int) -> NDArray[np.uint8]:
         """The bytes of one packet."""

@@ -36,9 +36,10 @@ class Decoder:
         self._signature = types.int64(*[types.int64] * 4)
         self._function = cfunc(self._signature, nopython=True, error_model="numpy")(function)
         self._numba_type_ = types.FunctionType(self._signature)
+        self._address = int(self._function.address)
 
     def __wrapper_address__(self) -> int:
-        return int(self._function.address)
+        return self._address
 
     def signature(self) -> Any:
         """For numba."""
@@ -113,13 +114,23 @@ def _count_of_results(packet_format: PacketFormat, scope: dict[str, Any]) -> int
     arguments = (zeros, known)[: scope["arguments"]]
     scope["decode"].compile(arguments)
     result = scope["decode"].overloads[arguments].signature.return_type
-    count = len(result) if isinstance(result, types.BaseTuple) else 1
+    is_tuple = isinstance(result, types.BaseTuple)
+    count = len(result) if is_tuple else 1
     wanted = (2, 2 + len(packet_format.values))
-    if count not in wanted:
+    if not is_tuple or count not in wanted:
+        what = f"{count} values" if is_tuple else f"{result}, which is 1 value and no tuple"
         raise LayoutError(
-            f"format {packet_format.name!r}: decode returns {count} values; sequence number and source, then "
-            f"{', '.join(packet_format.values) or 'nothing'}: {' or '.join(map(str, sorted(set(wanted))))}"
+            f"format {packet_format.name!r}: decode returns {what}; it has to return sequence number and source, then "
+            f"{', '.join(packet_format.values) or 'nothing'}: {' or '.join(map(str, sorted(set(wanted))))} values"
         )
+    names = ("the sequence number", "the source", *packet_format.values)
+    for name, kind in zip(names, result, strict=False):
+        _check_whole(packet_format, f"decode returns {name}", kind)
+    for name in ("payload", "begin_of"):
+        if name in scope:
+            scope[name].compile(arguments[:1])
+            kind = scope[name].overloads[arguments[:1]].signature.return_type
+            _check_whole(packet_format, f"{name.removesuffix('_of')} returns bytes", kind)
     unknown = set(packet_format.values) - set(packet_format.fields)
     if count == 2 and unknown:
         raise LayoutError(
@@ -127,6 +138,19 @@ def _count_of_results(packet_format: PacketFormat, scope: dict[str, Any]) -> int
             "return them"
         )
     return count
+
+
+def _check_whole(packet_format: PacketFormat, what: str, kind: Any) -> None:
+    """Refuse numbers that would be cut off: fractions, and what is no number at all."""
+    from numba import types
+
+    if isinstance(kind, types.Integer | types.Boolean):
+        return
+    hint = "divide by // instead of /" if isinstance(kind, types.Float) else ""
+    raise LayoutError(
+        f"format {packet_format.name!r}: {what} as {kind}, and only integers can be counted"
+        + (f": {hint}" if hint else "")
+    )
 
 
 def _load(dtype: np.dtype[Any], offset: int) -> str:

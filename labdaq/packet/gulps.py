@@ -26,8 +26,8 @@ class OpenGulps:
     def __init__(self, words: NDArray[np.int64], sink: Sink) -> None:
         self._words, self._sink = words, sink
         count, nsrc, self._frames = int(words[w.OPEN]), int(words[w.NSRC]), int(words[w.GULP])
-        self.slots = np.zeros((count, 3), np.int64)
-        """Addresses of data and ``present`` of each gulp, and frames that were cleared, for the compiled loop."""
+        self.slots = np.zeros((count, 2), np.int64)
+        """Addresses of data and ``present`` of each gulp, for the compiled loop."""
         words[w.SLOTS] = address_of(self.slots)
         self.missing = np.zeros(nsrc, np.int64)
         self._address = address_of(words)

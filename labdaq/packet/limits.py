@@ -47,6 +47,10 @@ class Trial:
         """Whether none was lost, and the sender kept to the rate."""
         return self.lost == 0 and self.sent_rate > 0.95 * self.rate
 
+    def __str__(self) -> str:
+        slower = "" if self.passed or self.lost else f"  the sender came to {self.sent_rate:.0f} /s only"
+        return f"{self.rate:12.0f} /s  {self.sent:8d} sent  {self.lost:8d} lost{slower}"
+
 
 @dataclass(frozen=True)
 class CriticalRate:
@@ -65,7 +69,7 @@ class CriticalRate:
 
     def __str__(self) -> str:
         best = max((trial.rate for trial in self.trials if trial.passed), default=0.0)
-        lines = [f"{trial.rate:12.0f} /s  {trial.sent:8d} sent  {trial.lost:8d} lost" for trial in self.trials]
+        lines = [str(trial) for trial in self.trials]
         verdict = f"critical rate {self.rate:.0f} packets/s ({self.low:.0f} to {self.high:.0f}); no loss at {best:.0f}"
         return "\n".join([*lines, verdict])
 

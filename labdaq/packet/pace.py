@@ -9,6 +9,7 @@ __all__ = ["Pace"]
 _BURST = 8
 _AHEAD_S = 0.001
 _MOST_BEHIND_S = 0.1
+_PAUSE_S = 0.01
 
 
 class Pace:
@@ -21,8 +22,8 @@ class Pace:
 
     Notes
     -----
-    Sleeping takes longer than it should. Up to 0.1 s of that are made up for, so that the rate is kept on average;
-    time that passes before :meth:`begin` is not.
+    Sleeping takes longer than it should, and making packets takes time, too. Up to 0.1 s of that are made up for, so
+    that the rate is kept on average; a pause of more than 10 ms before :meth:`begin` is not.
 
     Examples
     --------
@@ -36,16 +37,19 @@ class Pace:
             raise LayoutError(f"rate {rate!r}: packets per second, or 0 for no limit")
         self.rate = rate
         self._due = -np.inf  # when the next packet should go
+        self._seen = -np.inf  # when it was last asked for
         self._ahead_s = max(1.0, min(_BURST, _AHEAD_S * rate)) / rate if rate else 0.0
 
     def begin(self, now: float) -> None:
         """Packets are there from now on."""
-        self._due = max(self._due, now - 1e-9)
+        if now - self._seen > _PAUSE_S:
+            self._due = max(self._due, now - 1e-9)
 
     def allowed(self, now: float, most: int = 1 << 30) -> int:
         """How many packets may go at a time in seconds; they count as gone."""
         if not self.rate:
             return most
+        self._seen = now
         self._due = now if self._due == -np.inf else max(self._due, now - _MOST_BEHIND_S)
         count = min(most, int((now + self._ahead_s - self._due) * self.rate + 1e-3))
         self._due += count / self.rate

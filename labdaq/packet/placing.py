@@ -18,6 +18,7 @@ from typing import Any
 from labdaq.native import inlined, jit
 from labdaq.native.atomics import copy_bytes, fill_bytes, peek, peek8, poke
 from labdaq.packet import words as w
+from labdaq.packet.copying import copy_neighbours, copy_soon
 
 __all__ = ["close_gulp", "give_up_waiting", "move_on", "open_gulp", "place"]
 
@@ -46,25 +47,6 @@ def _count(words: int, src: int, reason: int) -> None:
 def _known(words: int, src: int) -> int:
     """The address of what is known of a source: whether anything is, then its values."""
     return _get(words, w.BY_SOURCE) + 8 * src * (1 + _get(words, w.NVALUES))
-
-
-@inlined
-def _copy_rows(target: int, source: int, rows: int, block: int, stride: int) -> None:
-    """Rows one behind the other in the source, apart in the target. Constant lengths become single instructions."""
-    if rows == 1:
-        copy_bytes(target, source, block)
-    elif block == 1:
-        for i in range(rows):
-            copy_bytes(target + i * stride, source + i, 1)
-    elif block == 2:
-        for i in range(rows):
-            copy_bytes(target + i * stride, source + 2 * i, 2)
-    elif block == 32:
-        for i in range(rows):
-            copy_bytes(target + i * stride, source + 32 * i, 32)
-    else:
-        for i in range(rows):
-            copy_bytes(target + i * stride, source + i * block, block)
 
 
 @inlined
@@ -143,18 +125,7 @@ def _let_wait(words: int, address: int, nbytes: int) -> None:
 @inlined
 def _slot(words: int, slot: int) -> int:
     """The address of what is known of an open gulp."""
-    return _get(words, w.SLOTS) + 24 * slot
-
-
-@jit
-def _clear_until(words: int, where: int, frames: int) -> None:
-    """Zeros into the frames up to one, which brings them into the cache in one go.
-
-    Rows that lie apart would bring in line after line, half of it for another source: twice as slow.
-    """
-    begin, nbytes = peek(where + 16), _get(words, w.FRAME_NBYTES)
-    fill_bytes(peek(where) + begin * nbytes, (frames - begin) * nbytes, 0)
-    poke(where + 16, frames)
+    return _get(words, w.SLOTS) + 16 * slot
 
 
 @inlined
@@ -175,11 +146,12 @@ def _put(words: int, address: int) -> int:
     if peek8(mark):
         return w.DUPLICATE
     fill_bytes(mark, 1, 1)
-    if _get(words, w.ROWS) > 1 and frame >= peek(where + 16):
-        _clear_until(words, where, frame + 1)
     target = peek(where) + frame * _get(words, w.FRAME_NBYTES) + _place_in_frame(words, src)
     source = address + _get(words, w.PACKET + w.OFFSET)
-    _copy_rows(target, source, _get(words, w.ROWS), _get(words, w.BLOCK), _get(words, w.STRIDE))
+    if _get(words, w.ROWS) == 1:
+        copy_bytes(target, source, _get(words, w.BLOCK))
+    else:
+        copy_soon(words, target, source)
     if _get(words, w.NVALUES) > _get(words, w.NSETUP):
         _keep_own_values(words, src)
     return w.ACCEPTED
@@ -235,6 +207,14 @@ def place(base: int, offsets: Any, lengths: Any, position: int, end: int, decode
     words : int
         The address of what is in :mod:`labdaq.packet.words`; the word ``STATUS`` says why the loop ended.
     """
+    position = _place_some(base, offsets, lengths, position, end, decoder, words)
+    copy_neighbours(words)
+    return position
+
+
+@inlined
+def _place_some(base: int, offsets: Any, lengths: Any, position: int, end: int, decoder: Any, words: int) -> int:
+    """The same, and some payloads are not copied yet."""
     nsrc = _get(words, w.NSRC)
     for i in range(position, end):
         address = base + offsets[i]
@@ -275,7 +255,6 @@ def open_gulp(words: int, slot: int, data: Any, present: Any) -> None:
     where = _slot(words, slot)
     poke(where, data.ctypes.data)
     poke(where + 8, present.ctypes.data)
-    poke(where + 16, 0)
     fill_bytes(present.ctypes.data, present.size, 0)
 
 
@@ -286,13 +265,13 @@ def close_gulp(words: int, slot: int, frames: int, missing: Any) -> None:
     In a gulp that had no room, everything is missing.
     """
     nsrc, where = _get(words, w.NSRC), _slot(words, slot)
-    data, present, cleared = peek(where), peek(where + 8), peek(where + 16)
+    data, present = peek(where), peek(where + 8)
     for frame in range(frames):
         for src in range(nsrc):
             if data and peek8(present + frame * nsrc + src):
                 continue
             missing[src] += 1
-            if data and frame >= cleared:
+            if data:
                 begin = data + frame * _get(words, w.FRAME_NBYTES) + _place_in_frame(words, src)
                 for row in range(_get(words, w.ROWS)):
                     fill_bytes(begin + row * _get(words, w.STRIDE), _get(words, w.BLOCK), 0)

@@ -54,12 +54,18 @@ class Outbox:
 
     @classmethod
     def of_rows(cls, headers: NDArray[np.uint8], payloads: NDArray[np.uint8], per_message: int = 1) -> "Outbox":
-        """Of each packet a row of its header and one of its payload."""
+        """Of each packet a row of its header and one of its payload, both without gaps."""
         pieces = np.empty((len(headers), 2, 2), np.int64)
+        pieces[:, :, 1] = headers.shape[1], payloads.shape[1]
+        outbox = cls(pieces, None, per_message)
+        outbox.aim(headers, payloads)
+        return outbox
+
+    def aim(self, headers: NDArray[np.uint8], payloads: NDArray[np.uint8]) -> None:
+        """Send other rows from now on, as many and as long as before. They have to last until they were sent."""
         for piece, part in enumerate((headers, payloads)):
-            pieces[:, piece, 0] = address_of(part) + np.arange(len(part)) * part.strides[0]
-            pieces[:, piece, 1] = part.shape[1]
-        return cls(pieces, (headers, payloads), per_message)
+            begin = address_of(part)
+            self._pieces[:, piece, 0] = np.arange(begin, begin + part.size, part.shape[1])
 
     @classmethod
     def of_batch(cls, batch: Batch) -> "Outbox":

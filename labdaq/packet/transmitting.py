@@ -39,6 +39,7 @@ class PacketSender:
         self.pace = Pace()
         self._is_batched = CAN_SEND_MANY and not portable
         self._may_offload = offload and self._is_batched
+        self._last: tuple[tuple[int, ...], Outbox] | None = None
 
     def send(self, headers: NDArray[np.uint8], payloads: NDArray[np.uint8], before: int = 0) -> None:
         """Send packets, of each a row of its header and one of its payload.
@@ -69,7 +70,12 @@ class PacketSender:
             return None
         size = headers.shape[1] + payloads.shape[1]
         many = most_per_message(size) if self._may_offload and not self.pace.rate else 1
-        return Outbox.of_rows(headers, payloads, many)
+        form = (len(headers), headers.shape[1], payloads.shape[1], many)
+        if self._last is None or self._last[0] != form:  # nearly always the same again
+            self._last = form, Outbox.of_rows(headers, payloads, many)
+        else:
+            self._last[1].aim(headers, payloads)
+        return self._last[1]
 
     def _try(
         self, headers: NDArray[np.uint8], payloads: NDArray[np.uint8], outbox: Outbox | None,
@@ -113,6 +119,8 @@ class UDPTransmit(PacketWriter):
     portable, offload
         As for :class:`PacketSender`.
     """
+
+    _part_nbytes = 16 << 20  # nothing is copied, so that only lists of packets grow with it
 
     def __init__(
         self,

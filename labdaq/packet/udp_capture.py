@@ -2,6 +2,7 @@
 
 import errno
 import math
+import os
 import socket
 import struct
 import time
@@ -143,7 +144,7 @@ class UDPCapture(PacketCapture):
         status = self._assembly.receive(inbox)
         failure = int(control[r.ERROR])
         if failure not in _NOT_FAILED:
-            raise ResourceError.of(OSError(failure, f"error {failure} of the socket"), "receiving packets")
+            raise ResourceError.of(OSError(failure, os.strerror(failure)), "receiving packets")
         return bool(had or control[r.FETCHED] > before), status
 
     def _set_timeout(self, seconds: float) -> None:

@@ -53,7 +53,15 @@ class UDPSocket:
             raise ClosedError("this socket is not open: bind() it to receive, connect() it to send")
         return self._socket
 
-    def bind(self, address: Address, *, share: bool = False, buffer: int = _WANTED_BUFFER, merge: bool = False) -> None:
+    def bind(
+        self,
+        address: Address,
+        *,
+        share: bool = False,
+        buffer: int = _WANTED_BUFFER,
+        merge: bool = False,
+        interface: str = "",
+    ) -> None:
         """Receive what is sent to an address; for that of a multicast group, join it.
 
         Parameters
@@ -68,6 +76,8 @@ class UDPSocket:
             Have packets of one length handed out together (GRO), which costs a fraction where sender or network
             card merge them. What the system drops is then known as a lower bound only. Linux;
             :attr:`is_merging` says whether the system does.
+        interface
+            On which a multicast group is joined, such as ``eth0``; by default the one that routes to it.
 
         Raises
         ------
@@ -85,7 +95,7 @@ class UDPSocket:
                     new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             new.bind(address.sockaddr)
             if address.is_multicast:
-                _join(new, address)
+                _join(new, address, interface)
         except OSError as error:
             self.close()
             if error.errno in {98, 48, 10048}:  # EADDRINUSE of Linux, macOS, Windows
@@ -227,11 +237,13 @@ def _grow(opened: socket.socket, option: int, force: int, wanted: int) -> int:
     return granted // 2 if sys.platform.startswith("linux") else granted
 
 
-def _join(opened: socket.socket, address: Address) -> None:
+def _join(opened: socket.socket, address: Address, interface: str) -> None:
     group = socket.inet_pton(address.family, address.address.split("%")[0])
+    number = socket.if_nametoindex(interface) if interface else 0
     if address.family == socket.AF_INET6:
-        interface = struct.pack("I", address.sockaddr[3])
-        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group + interface)
+        where = struct.pack("I", number or address.sockaddr[3])
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group + where)
     else:
-        everywhere = struct.pack("4sI", group, 0)
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, everywhere)
+        # without an interface this is as long as systems other than Linux want it
+        where = struct.pack("4si", bytes(4), number) if number else bytes(4)
+        opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group + where)

@@ -65,9 +65,14 @@ STASH = 56  # the packet that waits
 OLD = 68  # the sequence before
 
 # ---- words: addresses of other memory, and the largest packet
-SLOTS = 80  # (open, 3): data (0: no room in the ring), ``present``, frames that were cleared, of each open gulp
+SLOTS = 80  # (open, 2): data (0: no room in the ring) and ``present`` of each open gulp
 COUNTS = 81  # (nsrc + 1, REASONS); the last row is for packets of no known source
 BY_SOURCE = 82  # (nsrc, 1 + values): whether anything is known of a source, then its values
 STASHED = 83  # the packet that waits
 LARGEST = 84
-WORDS = 88
+
+# ---- words: payloads that are copied together, as their rows are neighbours in the frame
+COUNT = 85  # how many wait for it
+TARGET = 86  # where the first of them goes
+NEIGHBOURS = 87  # addresses of them all
+WORDS = 91

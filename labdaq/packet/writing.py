@@ -16,8 +16,6 @@ from labdaq.ring import Tensor
 
 __all__ = ["DiskWriter", "HeaderInfo", "Outgoing", "PacketWriter"]
 
-_CHUNK = 1 << 20
-
 
 @dataclass
 class HeaderInfo:
@@ -57,17 +55,19 @@ class HeaderInfo:
     is_complex: int = 1
 
     def __getattr__(self, name: str) -> Any:
-        known = [field.name for field in fields(self)]
-        if name.removeprefix("set_") not in known or not name.startswith("set_"):
-            raise AttributeError(f"headers have no {name!r}; they have {', '.join(known)}")
+        if name.removeprefix("set_") not in _INFO or not name.startswith("set_"):
+            raise AttributeError(f"headers have no {name!r}; they have {', '.join(_INFO)}")
         return lambda value: setattr(self, name.removeprefix("set_"), value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in {field.name for field in fields(self)}:
-            raise AttributeError(f"headers have no {name!r}; they have {', '.join(f.name for f in fields(self))}")
+        if name not in _INFO:
+            raise AttributeError(f"headers have no {name!r}; they have {', '.join(_INFO)}")
         if int(value) != value or value < 0:
             raise LayoutError(f"{name}={value!r}: headers hold whole numbers from 0 up")
         object.__setattr__(self, name, int(value))
+
+
+_INFO = dict.fromkeys(field.name for field in fields(HeaderInfo))  # looked up for every header that is sent
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,8 @@ class PacketWriter(ABC):
         The core that a thread runs on while it is in :meth:`send`; it goes back to where it was.
     """
 
+    _part_nbytes = 1 << 20  # what is made of such a part stays in the cache of a core
+
     def __init__(self, packet_format: str | PacketFormat, core: int | None = None) -> None:
         self.format = find_format(packet_format)
         if self.format.fill is None:
@@ -108,6 +110,7 @@ class PacketWriter(ABC):
         kept = [(name, np.int64 if self.format.header[name].kind in "iu" else self.format.header[name])
                 for name in self.format.header.names or ()]  # fmt: skip
         self._wide = np.dtype(kept)
+        self._samples = Tensor.parse({"dtype": self.format.samples, "shape": (8,)}).stored_dtype
 
     def send(
         self, info: HeaderInfo, seq: int, seq_increment: int, src: int, src_increment: int, data: NDArray[Any]
@@ -144,10 +147,10 @@ class PacketWriter(ABC):
         return int(payload.shape[0] * payload.shape[1])
 
     def _write(self, headers: NDArray[Any], payload: NDArray[np.uint8]) -> None:
-        """Part after part, so that what is made of one stays in the cache of a core."""
+        """Part after part."""
         rows, nsrc, nbytes = payload.shape
         size = self.format.header.itemsize + nbytes
-        step = max(1, _CHUNK // (nsrc * size))
+        step = max(1, self._part_nbytes // (nsrc * size))
         for begin in range(0, rows, step):
             part = slice(begin, begin + step)
             raw = headers[part].reshape(-1).view(np.uint8).reshape(-1, self.format.header.itemsize)
@@ -164,7 +167,7 @@ class PacketWriter(ABC):
     def _checked(self, data: NDArray[Any]) -> NDArray[np.uint8]:
         """The payloads as (packet, source, byte)."""
         array = np.ascontiguousarray(data)
-        wanted = Tensor.parse({"dtype": self.format.samples, "shape": (8,)}).stored_dtype
+        wanted = self._samples
         if array.ndim != 3 or array.size == 0:
             raise LayoutError(f"data of shape {array.shape}: (packet, source, sample) is needed, and some of each")
         if array.dtype != wanted and not (wanted.itemsize == 1 == array.dtype.itemsize and array.dtype.kind in "uV"):

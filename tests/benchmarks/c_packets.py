@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 
 from labdaq.packet import Address, UDPSocket
 
-__all__ = ["HEADER", "IDLE_S", "Result", "compile_reference", "link", "receive", "send"]
+__all__ = ["HEADER", "IDLE_S", "EndToEnd", "Result", "both", "compile_reference", "link", "receive", "send"]
 
 HEADER = 32
 IDLE_S = 0.05
@@ -74,8 +75,25 @@ def receive(library: Any, receiver: UDPSocket, payload: int, count: int, ring: A
     return result
 
 
-def both(library: Any, payload: int, count: int, ring: Any, slots: int, per_message: int) -> tuple[float, float]:
-    """Sender and receiver at the same time: packets per second, and the part of them that came."""
+@dataclass(frozen=True)
+class EndToEnd:
+    """What a sender and a receiver at the same time made of packets."""
+
+    per_second: float
+    """That came, by the clock."""
+    part: float
+    """Of them that came."""
+    cpu_ns: tuple[float, float]
+    """Of the sender for one that was sent, of the receiver for one that came."""
+
+    @property
+    def busier_ns(self) -> float:
+        """Of the busier side: what limits a machine on which nothing else runs."""
+        return max(self.cpu_ns)
+
+
+def both(library: Any, payload: int, count: int, ring: Any, slots: int, per_message: int) -> EndToEnd:
+    """Sender and receiver at the same time."""
     receiver, sender = link(merge=per_message > 1)
     came: list[Result] = []
     mode = GRO if per_message > 1 else COPY
@@ -84,4 +102,6 @@ def both(library: Any, payload: int, count: int, ring: Any, slots: int, per_mess
         thread.start()
         sent = send(library, sender, payload, count, per_message)
         thread.join()
-    return came[0].packets / sent.seconds, came[0].packets / sent.packets
+    (got,) = came
+    cpu_ns = 1e9 * sent.cpu / sent.packets, 1e9 * got.cpu / max(1, got.packets)
+    return EndToEnd(got.packets / sent.seconds, got.packets / sent.packets, cpu_ns)

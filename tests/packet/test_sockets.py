@@ -155,6 +155,10 @@ class TestBuffers:
                 capture_all(capture)
             assert capture.ledger().handed_over == 1
 
+    def test_an_interface_that_is_not_there(self):
+        with UDPSocket() as receiver, pytest.raises(ResourceError, match=r"binding to 239\.1\.2\.3"):
+            receiver.bind(Address("239.1.2.3", 0), interface="nowhere0")
+
     def test_a_port_may_be_shared_when_asked_for(self):
         with UDPSocket() as one, UDPSocket() as other:
             one.bind(Address("127.0.0.1", 0), share=True)

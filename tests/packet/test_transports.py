@@ -4,6 +4,9 @@ import contextlib
 import gzip
 import io
 import struct
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +77,14 @@ def from_file(recipe, packets):
     return list(reading), reading.ledger
 
 
+def from_disk(recipe, packets):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "packets.dat"
+        path.write_bytes(b"".join(packets))
+        reading = read(path, recipe.name, ntime_gulp=GULP, **recipe.reading())
+        return list(reading), reading.ledger
+
+
 def from_recording(recipe, packets):
     content = gzip.compress(pcap(packets, nanosecond=True)) if len(packets) % 2 else pcapng(packets)
     reading = read(io.BytesIO(content), recipe.name, ntime_gulp=GULP, **recipe.reading())
@@ -138,7 +149,8 @@ def from_sniffer(recipe, packets):
 
 
 TRANSPORTS = [
-    from_memory, from_file, from_recording, from_network, from_portable_loop, from_merging_socket, from_sniffer,
+    from_memory, from_file, from_disk, from_recording, from_network, from_portable_loop, from_merging_socket,
+    from_sniffer,
 ]  # fmt: skip
 
 
@@ -161,6 +173,27 @@ def test_the_same_packets_give_the_same_frames(recipe, transport):
     assert (ledger.accepted, ledger.duplicate, ledger.missing.sum()) == (5 * recipe.nsrc - 1, 1, 1)
     assert ledger.closes
     assert ledger.handed_over == len(packets)
+
+
+@pytest.mark.parametrize(("name", "nsrc"), [("chips_5", 9), ("tbn", 7), ("drx", 4), ("snap2", 4)])
+@pytest.mark.parametrize("seed", range(4))
+def test_neighbours_are_placed_together_whatever_is_missing(name, nsrc, seed):
+    """Payloads whose rows lie side by side are copied four at a time, where four come one after the other."""
+    recipe, rng = replace(BY_NAME[name], nsrc=nsrc), np.random.default_rng(seed)
+    data = recipe.data(6, seed)
+    packets = packets_of(recipe, data)
+    lost = set(rng.choice(len(packets), seed, replace=False).tolist())
+    order = [i for i in range(len(packets)) if i not in lost]
+    if seed > 1:
+        part = rng.integers(0, len(order) - 6)
+        order[part : part + 6] = rng.permutation(order[part : part + 6]).tolist()
+        order.insert(part, order[part])
+    blocks, ledger = from_memory(recipe, [packets[i] for i in order])
+    found = np.concatenate([recipe.payloads(block) for block in blocks])
+    for i in lost:
+        data[divmod(i, nsrc)] = np.zeros((), data.dtype)
+    assert np.array_equal(found, data)
+    assert (ledger.missing.sum(), ledger.duplicate, ledger.closes) == (seed, int(seed > 1), True)
 
 
 class TestRecordings:
@@ -189,36 +222,51 @@ class TestRecordings:
             assert reading.ledger.accepted == 11
 
 
+@pytest.fixture(params=["on disk", "in memory"])
+def stored(request, tmp_path):
+    """How bytes become a file: one of the disk is read by compiled code, others by Python."""
+    with contextlib.ExitStack() as stack:
+
+        def store(content):
+            if request.param == "in memory":
+                return io.BytesIO(content)
+            path = tmp_path / "packets.dat"
+            path.write_bytes(content)
+            return stack.enter_context(path.open("rb"))
+
+        yield store
+
+
 class TestPacketFiles:
-    def test_the_end_may_lie_within_a_packet(self):
+    def test_the_end_may_lie_within_a_packet(self, stored):
         recipe = BY_NAME["chips_5"]
         content = b"".join(packets_of(recipe, recipe.data(4)))
-        reading = read(io.BytesIO(content[:-70]), recipe.name, **recipe.reading())
+        reading = read(stored(content[:-70]), recipe.name, **recipe.reading())
         (block,) = reading
         assert (reading.ledger.accepted, reading.ledger.trailing_nbytes) == (11, 176 - 70)
         assert np.argwhere(~block.present).tolist() == [[3, 2]]
 
-    def test_a_damaged_header_costs_one_packet(self):
+    def test_a_damaged_header_costs_one_packet(self, stored):
         recipe = BY_NAME["vdif_232"]
         content = bytearray(b"".join(packets_of(recipe, recipe.data(8))))
         content[5 * 232 + 8 : 5 * 232 + 12] = b"\xff" * 4
-        reading = read(io.BytesIO(bytes(content)), recipe.name, **recipe.reading())
+        reading = read(stored(bytes(content)), recipe.name, **recipe.reading())
         list(reading)
         assert (reading.ledger.accepted, reading.ledger.invalid["bad_header"]) == (15, 1)
         assert reading.ledger.missing.sum() == 1
 
     @pytest.mark.parametrize("name", ["tbn", "drx", "vdif_232", "cor_6", "tbx_4"])
-    def test_bytes_between_packets_are_passed_over(self, name):
+    def test_bytes_between_packets_are_passed_over(self, name, stored):
         recipe = BY_NAME[name]
         packets = packets_of(recipe, recipe.data(4))
         packets.insert(3, b"\x01" * 777)
-        reading = read(io.BytesIO(b"\x02" * 10 + b"".join(packets)), name, **recipe.reading())
+        reading = read(stored(b"\x02" * 10 + b"".join(packets)), name, **recipe.reading())
         list(reading)
         assert (reading.ledger.accepted, reading.ledger.skipped_nbytes) == (4 * recipe.nsrc, 787)
 
-    def test_seek_and_tell_at_any_moment(self):
+    def test_seek_and_tell_at_any_moment(self, stored):
         recipe = BY_NAME["tbn"]
-        file = io.BytesIO(b"".join(packets_of(recipe, recipe.data(9))))
+        file = stored(b"".join(packets_of(recipe, recipe.data(9))))
         with labdaq.Ring() as ring:
             with DiskReader("tbn", file, ring, nsrc=4, ntime_gulp=2, rate=1960) as reader:
                 assert reader.tell() == 0
@@ -236,6 +284,36 @@ class TestPacketFiles:
                 assert reader.ledger().accepted == place // 1048 + 36 + 2
                 assert reader.ledger().closes
             assert [len(list(s.read(2))) for s in ring.read()][-1] == 1
+
+    def test_more_than_one_piece_and_a_beginning_in_the_middle(self, tmp_path):
+        """Packets lie across the ends of pieces; what is before the place of the file is not read."""
+        recipe = BY_NAME["chips_5"]
+        data = recipe.data(3000)  # 1.6 MB
+        content = b"".join(packets_of(recipe, data))
+        path = tmp_path / "packets.dat"
+        path.write_bytes(b"x" * 1000 + content)
+        with path.open("rb") as file:
+            file.seek(1000)
+            reading = read(file, recipe.name, ntime_gulp=512, **recipe.reading())
+            found = np.concatenate([recipe.payloads(block) for block in reading])
+        assert np.array_equal(found, data)
+        assert (reading.ledger.skipped_nbytes, reading.ledger.trailing_nbytes) == (0, 0)
+
+    def test_a_file_that_grows_and_one_that_was_closed(self, tmp_path):
+        recipe = BY_NAME["simple"]
+        packets = packets_of(recipe, recipe.data(40))
+        path = tmp_path / "packets.dat"
+        path.write_bytes(b"".join(packets[:20]))
+        with path.open("rb") as file, labdaq.Ring() as ring, DiskReader("simple", file, ring, nsrc=1) as reader:
+            assert [reader.recv(), reader.recv()] == [0, 1]
+            with path.open("ab") as more:
+                more.write(b"".join(packets[20:]))
+            reader.seek(reader.tell())
+            assert [reader.recv(), reader.recv()] == [3, 1]
+            assert reader.ledger().accepted == 40
+            file.close()
+            with pytest.raises(ValueError, match="closed"):
+                reader.recv()
 
     def test_a_format_of_unknown_length_asks_for_a_number(self):
         with pytest.raises(labdaq.errors.LayoutError, match="cor_32"):
