@@ -113,7 +113,7 @@ def _mapped_files(pid: int | str) -> Iterator[tuple[str, str]]:
 
 
 def _named_memory() -> Inventory:
-    names = [path.name for path in mapping.folder().glob("labdaq-*")]
+    names = [path.name for path in mapping.folder().glob("labdaq-*") if not path.is_dir()]  # folders are of other tests
     return {("memory", name): f"shared memory {mapping.folder() / name}" for name in names}
 
 
