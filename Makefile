@@ -16,7 +16,7 @@ except ImportError:
 endef
 export CHECK_PYTHON
 
-.PHONY: help lab test demo bench promises lint pictures warm clean
+.PHONY: help lab test demo bench promises lint docs audit lowest pictures warm clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -36,11 +36,22 @@ bench: .venv/test.stamp ## measure labdaq against its limits and its peers, and 
 	LABDAQ_BENCHMARKS=out/benchmarks.jsonl $(BIN)/python -m pytest -m benchmark -s tests/benchmarks $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m tests.benchmarks.page out/benchmarks.jsonl)
 
-promises: .venv/test.stamp ## put all promises to the test for long, and write docs/promises.md
-	$(BIN)/python -m pytest --promises -m "promise or long" --timeout 3600 $(ARGS) tests
+promises: .venv/test.stamp ## put all promises to the test for long (TIMES=10: a night), and write docs/promises.md
+	$(BIN)/python -m pytest --promises --times $(or $(TIMES),1) -m "promise or long" --timeout 3600 $(ARGS) tests
 
-lint: .venv/test.stamp ## rules, format, types and layers only
+lint: .venv/test.stamp ## rules, format, types, layers and weaknesses only
 	$(BIN)/python tests/check.py --lint
+
+docs: .venv/test.stamp ## build the documentation into docs/_build; LINKS=1 also tries all links to other places
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	$(if $(LINKS),$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links)
+
+audit: .venv/test.stamp ## look for weaknesses in labdaq, and for known ones in the packages that it needs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/python tests/audit.py
+
+lowest: ## run the quick tests with the lowest versions of all packages that labdaq says it runs with
+	$(PYTHON) tests/lowest.py .venv-lowest $(ARGS)
 
 pictures: .venv/test.stamp ## take the pictures of README and documentation anew, in a browser
 	$(BIN)/python -m tests.browser.pictures
@@ -50,7 +61,7 @@ warm: .venv/notebook.stamp ## compile everything now, so that nothing has to lat
 	$(BIN)/labdaq warm
 
 clean: ## remove the environment and all caches; results in out/ stay
-	rm -rf .venv build dist docs/_build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lowest build dist docs/_build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find labdaq tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is made when its step is complete, so that the next call can leave it out.

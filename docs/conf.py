@@ -1,13 +1,18 @@
-"""How the documentation is built: ``sphinx-build -W docs docs/_build``, with ``pip install labdaq[docs]``."""
+"""How the documentation is built: ``make docs``."""
+
+import sys
+from pathlib import Path
 
 import labdaq
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "labdaq"
 author = "labdaq developers"
 copyright = f"2026, {author}"
 version = release = labdaq.__version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generating"]
 exclude_patterns = ["_build"]
 
 myst_heading_anchors = 3

@@ -21,6 +21,7 @@ CHECKS = {
     "format": [sys.executable, "-m", "ruff", "format", "--check"],
     "types": [sys.executable, "-m", "mypy"],
     "layers": [str(SCRIPTS / "lint-imports")],
+    "audit": [sys.executable, str(ROOT / "tests" / "audit.py"), "--sources"],
 }
 # Two at once on two processors; a file stays with one of them, for what its tests share.
 TESTS = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "loadfile"]

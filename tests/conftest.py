@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 
 from labdaq.native import mapping
 from labdaq.testing import no_leaks
-from tests.promises.keeping import PromiseKeeper, note_promise, often, saw
+from tests.promises.keeping import PromiseKeeper, in_earnest, note_promise, often, saw
 
-__all__ = ["no_leaks", "often", "saw"]
+__all__ = ["in_earnest", "no_leaks", "often", "saw"]
 
 # A script for another Python, which has the peer.
 collect_ignore = ["benchmarks/mimocorb_suite.py"]
@@ -23,12 +23,12 @@ settings.load_profile("labdaq")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each of several test processes shared memory of its own: none takes the rings of another for a leak."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if config.getoption("promises") and not worker:
+    """Give test processes that are not alone shared memory of their own: none takes the rings of another for a leak."""
+    worker, is_long = os.environ.get("PYTEST_XDIST_WORKER"), config.getoption("promises")
+    if is_long and config.getoption("times") >= 1 and not worker:
         config.pluginmanager.register(PromiseKeeper())
-    if worker and "LABDAQ_SHARED_MEMORY" not in os.environ:
-        place = Path(tempfile.mkdtemp(prefix=f"labdaq-tests-{worker}-", dir=mapping.folder()))
+    if (worker or is_long) and "LABDAQ_SHARED_MEMORY" not in os.environ:
+        place = Path(tempfile.mkdtemp(prefix=f"labdaq-tests-{worker or 'long'}-", dir=mapping.folder()))
         os.environ["LABDAQ_SHARED_MEMORY"] = str(place)
         atexit.register(shutil.rmtree, place, ignore_errors=True)
 
@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long those tests run that are the better the longer."""
     parser.addoption("--promises", action="store_true", help="put promises to the test for long, and write their page")
+    parser.addoption("--times", type=float, default=1.0, help="with --promises: so much longer; a fraction only tries")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,16 +8,25 @@ import pytest
 
 from tests.promises import promised
 
-__all__ = ["PromiseKeeper", "often", "saw"]
+__all__ = ["PromiseKeeper", "in_earnest", "often", "saw"]
 
-Value = TypeVar("Value")
+PATIENCE_S = 1800
+"""So long a test may take in a long run; one that hangs ends here."""
+
+Value = TypeVar("Value", int, float)
 
 
 @pytest.fixture
-def often(pytestconfig: pytest.Config) -> Callable[[Value, Value], Value]:
-    """How often, or how long: the first value with every change, the second with ``--promises``."""
-    is_long = bool(pytestconfig.getoption("promises"))
-    return lambda short, long: long if is_long else short
+def in_earnest(pytestconfig: pytest.Config) -> bool:
+    """Whether this is the long run, on a machine that does nothing else."""
+    return bool(pytestconfig.getoption("promises"))
+
+
+@pytest.fixture
+def often(pytestconfig: pytest.Config, in_earnest: bool) -> Callable[[Value, Value], Value]:
+    """How often, or how long: the first with every change; with ``--promises`` the second, times ``--times``."""
+    times = pytestconfig.getoption("times")
+    return lambda short, long: max(short, type(long)(long * times)) if in_earnest else short
 
 
 @pytest.fixture
@@ -53,10 +62,13 @@ class PromiseKeeper:
 
 
 def note_promise(item: pytest.Item) -> None:
-    """Give what a marked test verifies to its report."""
+    """Give what a marked test verifies to its report, and the time that it may take to a longer one."""
     mark = item.get_closest_marker("promise")
-    if mark is not None:
-        number, verifies = mark.args
-        if number not in promised.PROMISES:
-            raise pytest.UsageError(f"{item.nodeid}: there is no promise {number!r}")
-        item.user_properties += [("promise", number), ("verifies", verifies)]
+    if mark is None:
+        return
+    number, verifies = mark.args
+    if number not in promised.PROMISES:
+        raise pytest.UsageError(f"{item.nodeid}: there is no promise {number!r}")
+    item.user_properties += [("promise", number), ("verifies", verifies)]
+    if item.config.getoption("promises"):
+        item.add_marker(pytest.mark.timeout(PATIENCE_S * max(1.0, item.config.getoption("times"))), append=False)

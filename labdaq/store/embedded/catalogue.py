@@ -280,7 +280,8 @@ class Catalogue:
 
     def _one(self, which: str, *values: int) -> tuple[str, str] | None:
         with self.reading() as db:
-            row = db.execute(f"SELECT number, key, created_ns FROM scans {which}", values).fetchone()  # noqa: S608
+            text = f"SELECT number, key, created_ns FROM scans {which}"  # noqa: S608 - one of the two above
+            row = db.execute(text, values).fetchone()
         return (_tag(row[2], row[0]), row[1]) if row else None
 
     def search(self, query: Query) -> tuple[str, list[str]]:
@@ -288,8 +289,9 @@ class Catalogue:
         conditions, values = _conditions(query)
         order = "DESC" if query.newest_first else "ASC"
         limit = -1 if query.limit is None else min(query.limit, _MOST)
-        where = " AND ".join(conditions)  # of our own making; what the user gave goes in as values
-        text = f"SELECT key FROM scans WHERE {where} ORDER BY number {order} LIMIT ?"  # noqa: S608
+        where = " AND ".join(conditions)
+        # Conditions are of our own making; what the user gave goes in as values.
+        text = f"SELECT key FROM scans WHERE {where} ORDER BY number {order} LIMIT ?"  # noqa: S608 - see above
         with self.reading() as db:
             return self._last_tag(db), [key for (key,) in db.execute(text, (*values, limit))]
 

@@ -33,7 +33,8 @@ def workers_of(daq: Pipeline, node: str) -> list[int]:
 @pytest.mark.promise("P1", "filters of two stages are killed at random; each event comes once, and the ledger closes")
 @pytest.mark.timeout(1000)
 def test_killed_filters_lose_nothing_and_do_nothing_twice(often, saw):
-    events, kills = often((3000, 4), (60_000, 40))
+    events, kills = often(3000, 60_000), often(4, 40)
+    patience_s = often(100, 1000)
 
     def slowly(event):
         time.sleep(1e-4)
@@ -45,10 +46,10 @@ def test_killed_filters_lose_nothing_and_do_nothing_twice(often, saw):
     with Pipeline("kills", store=None) as daq:
         raw, found, kept = (daq.ring(name, "f8", (4,), 256) for name in ("raw", "found", "kept"))
         daq.source(Numbers(), raw, name="source")
-        daq.filter(slowly, raw, found, name="find", workers=2, run_in="processes", max_restarts=50)
-        daq.filter(second, found, kept, name="again", run_in="processes", max_restarts=50)
+        daq.filter(slowly, raw, found, name="find", workers=2, run_in="processes", max_restarts=kills + 10)
+        daq.filter(second, found, kept, name="again", run_in="processes", max_restarts=kills + 10)
         seen = daq.sink(Seen(), kept)
-        run = daq.start(events=events, drain_timeout_s=100)
+        run = daq.start(events=events, drain_timeout_s=patience_s)
         killed = set()
         rng = np.random.default_rng(7)
         while len(killed) < kills and not run.is_over:
@@ -59,7 +60,7 @@ def test_killed_filters_lose_nothing_and_do_nothing_twice(often, saw):
                 killed.add(pid)
                 seen.changed.clear()
             time.sleep(rng.uniform(0, 0.05))
-        result = daq.wait(100)
+        result = daq.wait(patience_s)
     wanted = [c + part for c in range(events) if c % 3 for part in (0.0, 0.5)]
     assert sorted(seen.values) == wanted
     assert result.state == RunState.ENDED, str(result)

@@ -57,8 +57,9 @@ def filled(store, sink, **settings):
         return daq.run(seconds=60, **settings)
 
 
+@pytest.mark.promise("P1", "a disk fills up under a sink: the run ends, the ledger closes, what was accepted is there")
 @pytest.mark.parametrize("name", ["noise.csv", "noise.parquet"])
-def test_a_sink_on_a_full_disk_ends_the_run_and_keeps_what_it_acknowledged(small_disk, tmp_path, name):
+def test_a_sink_on_a_full_disk_ends_the_run_and_keeps_what_it_acknowledged(small_disk, tmp_path, name, saw):
     kind, read = (CsvFile, read_csv) if name.endswith("csv") else (ParquetFile, read_parquet)
     settings = {} if kind is CsvFile else {"row_group": 5000}
     result = filled(tmp_path / "runs", kind(small_disk / name, **settings))  # the disk of the run has room
@@ -72,6 +73,7 @@ def test_a_sink_on_a_full_disk_ends_the_run_and_keeps_what_it_acknowledged(small
     assert kept["counter"].tolist() == list(range(len(kept)))
     assert kept["v3"].tolist() == NOISE[np.arange(len(kept)) % len(NOISE), 3].tolist()
     assert balance.discarded + balance.undelivered == result.events - balance.accepted
+    saw(f"{result.events} events, {balance.accepted} kept until the disk was full, all others counted")
 
 
 @pytest.mark.parametrize("name", ["noise.h5", "noise.zarr"])

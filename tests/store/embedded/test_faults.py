@@ -104,8 +104,9 @@ class Persistent:
             self.seal(key)
 
 
-@pytest.mark.parametrize(("error", "sync_s"), [(errno.ENOSPC, 1000.0), (errno.EIO, 0)])
-def test_every_single_file_operation_may_be_refused(in_memory, monkeypatch, error, sync_s):
+@pytest.mark.promise("P4", "each file operation of a store in turn is refused, by a full disk or an error of the disk")
+@pytest.mark.parametrize(("error", "sync_s"), [(errno.ENOSPC, 1000.0), (errno.EIO, 0)], ids=["ENOSPC", "EIO"])
+def test_every_single_file_operation_may_be_refused(in_memory, monkeypatch, error, sync_s, saw):
     monkeypatch.setattr(segments, "SEGMENT_NBYTES", 4096)
     if hasattr(os, "pwrite"):
         monkeypatch.setattr(disk, "_pwrite", write_half)
@@ -122,6 +123,7 @@ def test_every_single_file_operation_may_be_refused(in_memory, monkeypatch, erro
         shutil.rmtree(in_memory / str(n))
     assert n > 100
     assert {"create", "write", "grow", "sync"} <= set(fault.names)
+    saw(f"{n - 1} operations, each refused once: nothing acknowledged was lost, and the store went on")
 
 
 def test_what_the_disk_refused_in_the_background_is_told_by_the_next_call(tmp_path):
