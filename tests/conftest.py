@@ -27,7 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
     worker, is_long = os.environ.get("PYTEST_XDIST_WORKER"), config.getoption("promises")
     if is_long and config.getoption("times") >= 1 and not worker:
         config.pluginmanager.register(PromiseKeeper())
-    if (worker or is_long) and "LABDAQ_SHARED_MEMORY" not in os.environ:
+    leads_workers = bool(config.getoption("numprocesses", None))  # they would take over what is set here
+    if (worker or is_long) and not leads_workers and "LABDAQ_SHARED_MEMORY" not in os.environ:
         place = Path(tempfile.mkdtemp(prefix=f"labdaq-tests-{worker or 'long'}-", dir=mapping.folder()))
         os.environ["LABDAQ_SHARED_MEMORY"] = str(place)
         atexit.register(shutil.rmtree, place, ignore_errors=True)

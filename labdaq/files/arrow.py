@@ -25,7 +25,7 @@ def pyarrow() -> Any:
 
 def damaged(arrow: Any) -> tuple[type[Exception], ...]:
     """What reading raises when the bytes make no sense, to Arrow or to us."""
-    return (arrow.ArrowException, ValueError, TypeError, KeyError, OverflowError)
+    return (arrow.ArrowException, ValueError, TypeError, KeyError, OverflowError, SyntaxError)
 
 
 def to_arrow(records: npt.NDArray[Any], units: Mapping[str, str]) -> Any:

@@ -201,6 +201,7 @@ class ParquetFile:
             self._is_closed = True
             put_in_place(self.path, overwrite=self.overwrite)
         self._is_closed = True
+        self._rows = np.empty(0)
 
     def __enter__(self) -> "ParquetFile":
         return self

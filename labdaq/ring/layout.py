@@ -34,7 +34,7 @@ def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """
     try:
         result = np.dtype(dtype)
-    except TypeError as error:
+    except (TypeError, ValueError, SyntaxError) as error:  # NumPy reads some texts as Python
         raise LayoutError(f"{dtype!r} is no NumPy dtype: {error}") from error
     if result.hasobject:
         raise LayoutError(f"a ring holds plain values, and {result} holds Python objects: name a numeric dtype")

@@ -85,7 +85,7 @@ class NumericStreamEncoder:
             self.dtype = np.dtype(dtype)
             shape = tuple(shape) if isinstance(shape, Sequence | np.ndarray) else (shape,)
             self.shape = tuple(int(n) for n in shape)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, SyntaxError) as error:
             raise LayoutError(f"no points of dtype {dtype!r} and shape {shape!r}: {error}") from error
         if self.dtype.kind not in _KINDS:
             raise LayoutError(f"a numeric stream takes booleans, numbers and times, not {self.dtype}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ __all__ = ["checked_dtype", "checked_shape", "dtype_from_json", "dtype_to_json",
 
 _MOST_FIELDS, _MOST_DEPTH = 1000, 8
 _KINDS = "biufcmMSUV"
+_SIMPLE = re.compile(r"[<>|=][a-zA-Z?][0-9]{0,9}(\[[0-9]{0,9}[a-zA-Z]{1,2}\])?")
 
 
 def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -106,8 +108,8 @@ def _parsed(value: Any, depth: int) -> np.dtype[Any]:
     if depth > _MOST_DEPTH:
         raise ValueError("structures within structures without end")
     if isinstance(value, str):
-        if len(value) > 40 or "," in value or value[:1] not in "<>|=":
-            raise ValueError("a simple dtype is short, and begins with its byte order")
+        if not _SIMPLE.fullmatch(value):  # much else would be a dtype to NumPy, which reads it as Python
+            raise ValueError("a simple dtype is its byte order, kind and size")
         return np.dtype(value)
     if "base" in value:
         shape = tuple(int(size) for size in value["shape"])

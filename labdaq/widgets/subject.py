@@ -1,5 +1,6 @@
 """What a panel needs of a run, whoever owns it, and the words that it uses."""
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def rate_text(per_s: float) -> str:
     >>> rate_text(0.12345), rate_text(99.96), rate_text(12345.6) == "12\u202f346 /s"
     ('0.123 /s', '100 /s', True)
     """
-    return f"{per_s:.3g} /s" if not abs(per_s) >= 999.5 else f"{grouped(round(per_s))} /s"
+    return f"{per_s:.3g} /s" if abs(per_s) < 999.5 or not math.isfinite(per_s) else f"{grouped(round(per_s))} /s"
 
 
 class LastLines:

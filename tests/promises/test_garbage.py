@@ -1,6 +1,5 @@
 """Files, messages and suites of garbage: read as what they say, or refused with an error of labdaq."""
 
-import resource
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from labdaq.pipeline.suite import load_suite
 from labdaq.stream import StreamParameters, header, layouts
 from labdaq.stream.header import ChunkHead, Kind
 from tests.promises.garbling import garbled
+from tests.promises.peak import Peak
 
 RECORDS = np.array([(n, n * 0.25, b"ok") for n in range(20)], [("n", "i4"), ("delay", "f4"), ("flag", "S4")])
 POWERS = np.arange(160, dtype="u1").reshape(10, 16)
@@ -70,15 +70,15 @@ def test_a_garbled_file_is_read_or_refused(name, tmp_path, often, saw):
     content = good_files(tmp_path)[name].read_bytes()
     count, refused = often(150, 5000), 0
     path = tmp_path / f"garbled.{name}"
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for one in garbled([content], count, seed=1):
-        path.write_bytes(one)
-        try:
-            READERS[name](path)
-        except LabdaqError:
-            refused += 1
+    with Peak() as peak:
+        for one in garbled([content], count, seed=1):
+            path.write_bytes(one)
+            try:
+                READERS[name](path)
+            except LabdaqError:
+                refused += 1
     assert refused > count // 10
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GROWTH_NBYTES >> 10
+    assert peak.grown_nbytes < GROWTH_NBYTES
     saw(f"{count} files, {refused} refused, no foreign error")
 
 

@@ -42,7 +42,7 @@ def test_what_would_waste_much_memory_is_not_mirrored():
     assert not Layout.plan(10, 1, (np.dtype("u1"), (nbytes,)), {}).planes[0].is_mirrored
 
 
-@pytest.mark.parametrize("wrong", ["O", [("a", "O")], "S0", "V", "none such"])
+@pytest.mark.parametrize("wrong", ["O", [("a", "O")], "S0", "V", "none such", "02f8", "(,)f4"])
 def test_dtypes_without_plain_values_are_refused(wrong):
     with pytest.raises(LayoutError):
         checked_dtype(wrong)

@@ -223,6 +223,7 @@ def test_single_numbers_of_arrays_of_another_byte_order():
         ("S5", ()),
         ([("a", "f8")], ()),
         ("no such", ()),
+        ("f8,02", ()),
         ("f8", (0,)),
         ("f8", (-2,)),
         ("f8", "ab"),

@@ -178,6 +178,12 @@ def test_a_bomb_is_not_unpacked():
             codec.restore(codec.pack(np.zeros(1 << 24, "u1")), 10)
 
 
+@pytest.mark.parametrize("text", ["<02f8", "<f8,f4", "<(,)f4", "<O", "f8", "<f" + "1" * 5000, "<f8 ", "<f8\n", 5])
+def test_texts_that_are_no_dtype(text):
+    with pytest.raises(DataError, match="describes no dtype"):
+        layouts.dtype_from_json(text)
+
+
 @settings(max_examples=50)
 @given(JSON)
 def test_dtypes_of_strangers(value):

@@ -211,7 +211,7 @@ def checked(buffer: Buffer, section: Section, key: str) -> Buffer:
     """A buffer whose values are possible; a LayoutError names the key otherwise."""
     try:
         np.dtype(buffer.dtype())
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, SyntaxError) as error:
         raise section.error(key, f"no dtype of NumPy: {error}") from error
     return buffer
 
