@@ -7,6 +7,8 @@ from typing import Any
 
 from labdaq.errors import LayoutError
 from labdaq.native.cuda import Device
+from labdaq.ring import sequence_table
+from labdaq.ring import words as w
 from labdaq.ring.memory import Memory
 from labdaq.ring.ring import Ring
 from labdaq.ring.sequence_reading import ReadSequence
@@ -26,9 +28,11 @@ def copy(source: Ring, target: Ring, *, gulp: int | None = None, group: str | No
     Parameters
     ----------
     source, target
-        Both of bytes, or both of frames of the same dtype and shape.
+        Both of bytes, which are copied sequence by sequence; or both of frames of the same dtype and shape, which are
+        copied as events.
     gulp
-        Frames (bytes, without a dtype) that are copied at once; a quarter of the smaller ring by default.
+        Frames (bytes, without a dtype) that are copied at once; by default a quarter of the smaller ring, or the
+        largest span where that is less.
     group
         Of rings with a dtype: the reader group.
 
@@ -40,9 +44,11 @@ def copy(source: Ring, target: Ring, *, gulp: int | None = None, group: str | No
     Raises
     ------
     LayoutError
-        Their frames differ.
+        Their frames differ; or frames of a ring with a dtype are in a sequence, which events would lose.
     BusyError
         The target is being written.
+    SpanError
+        The source has no memory yet, and ``gulp`` or the memory of the target is missing, too.
 
     Examples
     --------
@@ -63,7 +69,7 @@ def copy(source: Ring, target: Ring, *, gulp: int | None = None, group: str | No
         )
     if not target.capacity:
         target.resize(source.contiguous, source.capacity, source.nringlet)
-    most = gulp or max(1, min(source.capacity, target.capacity) // 4)
+    most = gulp or max(1, min(source.capacity // 4, target.capacity // 4, source.contiguous, target.contiguous))
     device = source.device or target.device
     with contextlib.nullcontext() if device is None else device.new_stream():
         return (_copy_events if source.is_typed else _copy_sequences)(source, target, most, group, device)
@@ -78,11 +84,26 @@ def _copy_events(source: Ring, target: Ring, most: int, group: str | None, devic
     shared = [name for name in source.planes if name in target.planes]
     with source.reader(group, "copy") as reader, target.writer("copy") as writer:
         for span in reader.spans(most):
+            _check_events(source, span)
             with writer.reserve(span.nframe) as out:
                 _copy_span(span, out, shared, device)
             done += span.nframe
     target.end()
     return done
+
+
+def _check_events(ring: Ring, span: Span) -> None:
+    """Frames that were written in a sequence have a header and a name, which events cannot take along."""
+    control = ring._core.control
+    newest = sequence_table.find(control, control[w.SEQUENCE_COUNT] - 1)
+    if newest is not None:
+        end = sequence_table.end_of(control, newest)
+        if end is None or span._start < end:
+            raise LayoutError(
+                f"ring {ring.name!r} was written in sequences, such as {newest.name!r}, and rings with a dtype are "
+                "copied as events: make both without one (begin_sequence(tensor=…) tells the dtype), or write what "
+                "read() gives into sequences of the other ring"
+            )
 
 
 def _copy_sequences(source: Ring, target: Ring, most: int, _group: str | None, device: Device | None) -> int:

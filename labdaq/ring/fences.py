@@ -7,7 +7,8 @@ the processor waits at all, except one that wants to look at the data itself (`o
 
 The rule is that of any shared memory: reading waits for writing, and writing waits for both. Fences are kept by slot,
 not by frame: what counts is the memory. The claims of the ring see to it that nobody takes a view of what others have
-not handed over yet; who was closed or has died without doing so is treated as if it did so now.
+not handed over yet; who was closed or has died without doing so is treated as if it did so now. Observers look without
+a claim: they wait for what was handed over, and change nothing.
 """
 
 import threading
@@ -43,24 +44,25 @@ class Fences:
     def __init__(self, device: Device, *, on_host: bool) -> None:
         self.device = device
         self.on_host = on_host
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
+        """Of all that is noted here, and by the participants: others close what one has left open."""
         self._fences: list[_Fence] = []
         self._users: set[Uses] = set()
 
     def enter(self, uses: "Uses") -> None:
         """A participant comes."""
-        with self._lock:
+        with self.lock:
             self._users.add(uses)
 
     def leave(self, uses: "Uses") -> None:
         """It goes, with nothing open."""
-        with self._lock:
+        with self.lock:
             self._users.discard(uses)
 
     def await_slots(self, begin: int, end: int, mine: "Uses", stream: Stream | None, *, writing: bool) -> None:
         """Let a stream, or (None) this thread, wait for all that others do to these slots."""
-        with self._lock:
-            for user in self._users:
+        with self.lock:
+            for user in self._users if mine.holds else ():  # who has claimed nothing may meet one at work
                 if user.is_busy and user is not mine:
                     self._fences += user.left_open(begin, end, writing=writing)
             found = [f for f in self._fences if f[0] < end and begin < f[1] and (writing or f[2])]
@@ -72,7 +74,7 @@ class Fences:
 
     def add(self, fences: list[_Fence]) -> None:
         """Others have to wait for this from now on."""
-        with self._lock:
+        with self.lock:
             for new in fences:
                 if new.is_write:  # it has waited for what was there before
                     self._fences = [f for f in self._fences if f[0] < new[0] or f[1] > new[1]]
@@ -91,14 +93,14 @@ class Uses:
     slots
         How many it has.
     holds
-        Others wait for it. Not for an observer, which holds nobody back.
+        It claims what it takes views of, and others wait for it. Not an observer, which holds nobody back.
     """
 
     def __init__(self, fences: Fences, slots: int, *, holds: bool = True) -> None:
         self.fences = fences
         self._device = fences.device
         self._slots = slots
-        self._holds = holds
+        self.holds = holds
         self._open: dict[_Use, dict[int, Stream]] = {}
         if holds:
             fences.enter(self)
@@ -112,8 +114,9 @@ class Uses:
         """A view is taken of slots: wait for others, and remember that this thread's stream works there."""
         stream = None if on_host else self._device.stream()
         self.fences.await_slots(begin, end, self, stream, writing=writing)
-        if stream is not None and self._holds:  # what the processor does is done when it hands the frames over
-            self._open.setdefault((begin, end, writing), {})[stream.ptr] = stream
+        if stream is not None and self.holds:  # what the processor does is done when it hands the frames over
+            with self.fences.lock:
+                self._open.setdefault((begin, end, writing), {})[stream.ptr] = stream
 
     def end(self, start: int, stop: int) -> None:
         """Frames are about to be handed over."""
@@ -122,19 +125,23 @@ class Uses:
         begin = start % self._slots
         end = begin + min(stop - start, self._slots)
         behind = end - self._slots  # the wrap
-        over = [use for use in self._open if (begin <= use[0] and use[1] <= end) or use[1] <= behind]
-        if over:
-            self.fences.add(self._recorded(over))
+        with self.fences.lock:
+            over = [use for use in self._open if (begin <= use[0] and use[1] <= end) or use[1] <= behind]
+            if over:
+                self.fences.add(self._recorded(over))
 
     def end_all(self) -> None:
         """The participant goes."""
-        self.fences.add(self._recorded(list(self._open)))
-        self.fences.leave(self)
+        with self.fences.lock:
+            self.fences.add(self._recorded(list(self._open)))
+            self.fences.leave(self)
 
     def join(self) -> None:
         """Let this thread's stream wait for the others on which this participant works."""
         mine = self._device.stream()
-        for stream in {s.ptr: s for streams in self._open.values() for s in streams.values()}.values():
+        with self.fences.lock:
+            streams = {ptr: stream for used in self._open.values() for ptr, stream in used.items()}
+        for stream in streams.values():
             if stream.ptr != mine.ptr:
                 self._device.wait(mine, self._device.record(stream))
 

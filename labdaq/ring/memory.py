@@ -174,6 +174,11 @@ class Memory:
         mine.data, mine.planes = data, {**self.planes, DATA: data}
         return mine
 
+    def finish_reading(self) -> None:
+        """Wait until this thread's stream has done what it was told to do with views, where there is one."""
+        if self.uses is not None:
+            self.uses.fences.device.stream().synchronize()
+
     def fill_handle(self, handle: memoryview) -> None:
         """Tell a participant's compiled steps where things are."""
         handle[w.MY_GENERATION >> 3] = self.generation

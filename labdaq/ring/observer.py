@@ -50,9 +50,13 @@ class ObservedEvent(Event):
         return self._copies[name] if self._copies else super().plane(name)
 
     def valid(self) -> bool:
-        """Whether what was read from a view until now is good: the frame was not written over."""
+        """Whether what was read from a view until now is good: the frame was not written over.
+
+        Of a ring of a GPU: what this thread has put on its stream until now, which it waits for.
+        """
         if self._copies:
             return True
+        self._memory.finish_reading()
         same_memory = self._observer._core.control[w.GENERATION] == self._memory.generation
         return same_memory and count_torn(self._observer._address, self.index, self.index + 1) == 0
 

@@ -106,10 +106,11 @@ class ObservedSpan(ReadSpan):
         """Frames of this span that were lost while it was read.
 
         Of a copy (the default) they were taken off its beginning. In a view (``copy=False``) so many of
-        its first frames are no longer what they were.
+        its first frames are no longer what they were; of a ring of a GPU, this waits for the thread's stream.
         """
         if self._copies is not None:
             return self._torn
+        self._held.finish_reading()  # a stream may read later what is looked at now
         reader = self._sequence._reader
         if reader._core.control[w.GENERATION] != self._held.generation:
             return self.nframe

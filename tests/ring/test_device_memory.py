@@ -3,14 +3,18 @@
 The device is one that does nothing before somebody waits for it, so a wait that is missing shows as wrong data.
 """
 
+import threading
+
 import numpy as np
 import pytest
 
 import labdaq
 from labdaq.errors import ClosedError, LabdaqError, LayoutError, MissingExtraError, ResourceError
 from labdaq.native import cuda
+from labdaq.ring.fences import Fences, Uses
 from labdaq.ring.spaces import SPACES
-from labdaq.testing.late_device import LateStream
+from labdaq.testing import run_threads
+from labdaq.testing.late_device import LateDevice, LateStream
 
 pytestmark = pytest.mark.usefixtures("late")
 SPACE = ["late", "late_host"]
@@ -164,6 +168,84 @@ def test_observers_get_copies_for_the_processor(space):
     assert seen.data.tolist() == [6, 6]
 
 
+def test_an_observer_that_looks_at_a_slot_being_written_takes_no_wait_from_readers():
+    with labdaq.Ring(space="late", dtype="i4", capacity=1) as ring, ring.observer(copy=False) as observer:
+        reader = ring.reader()
+        with ring.writer() as writer:
+            writer.put(1)
+            old = observer.read(timeout=0)
+            reader.read(timeout=0)
+            reader.release()
+            with LateStream(), writer.reserve(timeout=1) as event:
+                view = event.data
+                with LateStream():
+                    _ = old.data
+                view[...] = 2
+        assert on(LateStream(), lambda: int(reader.read(timeout=0).data.get())) == 2
+
+
+def test_what_is_handed_over_is_at_no_moment_unknown():
+    """Somebody comes for the slot just while the event of its last user is recorded."""
+    seen = []
+
+    def read():
+        with LateStream():
+            reading.begin(0, 1, writing=False, on_host=False)
+            seen.append(int(memory.get()[0]))
+
+    other = threading.Thread(target=read)
+
+    class Device(LateDevice):
+        def record(self, stream):
+            other.start()
+            other.join(0.1)  # it has to wait for the end of this
+            return super().record(stream)
+
+    fences = Fences(device := Device(), on_host=False)
+    writing, reading = Uses(fences, 1), Uses(fences, 1)
+    memory = device.allocate(1)
+    with LateStream():
+        writing.begin(0, 1, writing=True, on_host=False)
+        memory[...] = 7
+        writing.end(0, 1)
+    other.join()
+    assert seen == [7]
+
+
+def test_what_is_valid_has_been_read():
+    """A stream that reads only after the question would read what is written next."""
+    with labdaq.Ring(space="late", dtype="i4", capacity=1) as ring, ring.observer(copy=False) as observer:
+        kept, reading = cuda_array(1), LateStream()
+        with LateStream() as writing, ring.writer() as writer:
+            writer.put(1)
+            with reading:
+                event = observer.read(timeout=0)
+                kept[...] = event.data
+                assert event.valid()
+            writer.put(2)
+            writing.synchronize()
+            assert not event.valid()
+        assert on(reading, kept.get).tolist() == [1]
+
+
+def test_frames_that_are_not_overwritten_have_been_read():
+    with labdaq.Ring(space="late") as ring:
+        ring.resize(4, 4)
+        kept, writing, reading = SPACES["late"].device.allocate(4), LateStream(), LateStream()
+        fill(ring, writing, 1)
+        with ring.read(guarantee=False, copy=False) as reader:
+            with reading:
+                spans = reader.next_sequence().read(4)
+                span = next(spans)
+                kept[...] = span.data
+                assert span.nframe_overwritten == 0
+            fill(ring, writing, 2)
+            writing.synchronize()
+            assert span.nframe_overwritten == 4
+            spans.close()
+        assert on(reading, kept.get).tolist() == [1] * 4
+
+
 def test_ringlets_are_lanes_of_the_device():
     with labdaq.Ring(space="late") as ring:
         ring.resize(4, 8, nringlet=2)
@@ -204,8 +286,6 @@ def test_copies_take_everything_along_and_nobody_waits_in_vain(spaces):
 
         def look():
             seen.extend((e.counter, e.timestamp_ns, e.deadtime, *host(e.data).tolist()) for e in reader)
-
-        from labdaq.testing import run_threads
 
         run_threads(lambda: produced(one, 40), lambda: labdaq.copy(one, other, gulp=3, group=source.name), look)
     assert seen == [(10 + n, n, 0.5, n, n, n) for n in range(40)]
@@ -254,6 +334,38 @@ def test_only_like_goes_to_like():
     with labdaq.Ring(dtype="i4", capacity=2) as one, labdaq.Ring(dtype="f4", capacity=2) as other:
         with pytest.raises(LayoutError, match=r"int32 .* float32"):
             labdaq.copy(one, other)
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_sequences_of_a_dtype_are_refused_and_not_lost(is_over):
+    with labdaq.Ring(dtype="i4", capacity=4) as one, labdaq.Ring(dtype="i4", capacity=4) as other:
+        with one.begin_writing() as writer, writer.begin_sequence("a", header={"gain": 2}) as out:
+            with out.reserve(3) as span:
+                span.data[...] = 1
+            if is_over:
+                writer.close()
+            with pytest.raises(LayoutError, match="in sequences, such as 'a'"):
+                labdaq.copy(one, other)
+
+
+def test_events_behind_sequences_are_copied():
+    with labdaq.Ring(dtype="i4", capacity=2) as one, labdaq.Ring(dtype="i4", capacity=2) as other:
+        with one.begin_writing() as writer, writer.begin_sequence() as out, out.reserve(2) as span:
+            span.data[...] = 1
+        with one.writer() as writer:  # over the frames of the sequence
+            writer.put(5)
+            writer.put(6)
+        one.end()
+        assert labdaq.copy(one, other) == 2
+
+
+@pytest.mark.parametrize("spans", [(8, 8), (32, 8), (8, 32)])
+def test_by_default_no_more_is_copied_at_once_than_fits(spans):
+    with labdaq.Ring() as one, labdaq.Ring() as other:
+        one.resize(spans[0], 4096)
+        other.resize(spans[1], 4096)
+        fill(one, LateStream(), 3, size=8)
+        assert labdaq.copy(one, other) == 8
 
 
 # ------------------------------------------------------------------------------------- what is not
