@@ -79,8 +79,9 @@ def _read(control: int, base: int) -> None:
     """A piece behind what is left of the memory, which goes to its beginning."""
     begin, end = peek(control + 8 * BEGIN), peek(control + 8 * END)
     left = end - begin
-    if left <= begin:
-        copy_bytes(base, base + begin, left)
+    if begin > 0 and (left <= begin or end >= peek(control + 8 * ROOM)):
+        for done in range(0, left, begin):  # in parts that do not overlap
+            copy_bytes(base + done, base + begin + done, min(begin, left - done))
         poke(control + 8 * AT, peek(control + 8 * AT) + begin)
         begin, end = 0, left
     room = min(_PIECE, peek(control + 8 * ROOM) - end)

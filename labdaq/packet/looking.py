@@ -9,6 +9,8 @@ from labdaq.packet import words as w
 __all__ = ["decode_one", "find_packets"]
 
 _PATIENCE = 16  # damaged headers in a row, before a gap in the file is suspected
+_LONGEST = 1 << 20  # bytes; headers that claim more are none, so that what a packet needs always finds room
+_MOST_AHEAD = 2 << 20  # bytes after a damaged header to wait for
 
 
 @jit
@@ -44,7 +46,7 @@ def find_packets(
     while at < end and count < offsets.shape[0]:
         n = _length(base, at, end, decoder, capturing, record, fixed)
         if n == 0:
-            if size and at + size * (1 if is_last else _PATIENCE + 1) > end:
+            if size and at + (size if is_last else min(size * (_PATIENCE + 1), _MOST_AHEAD)) > end:
                 break
             if not (size and _goes_on(base, at, end, decoder, capturing, record, size, fixed)):
                 found = _search(base, at, end, decoder, capturing, record, fixed)
@@ -57,8 +59,10 @@ def find_packets(
                 at = found
                 continue
             n = size
-        if n < 0:  # cut off by the end of this memory
-            break
+        if n < 0:  # cut off by the end of this memory, or it claims so and the next packets say otherwise
+            if not (is_last and size and _goes_on(base, at, end, decoder, capturing, record, size, fixed)):
+                break
+            n = size
         if not fixed:
             size = n
         offsets[count], lengths[count] = at, n
@@ -76,8 +80,12 @@ def _length(base: int, at: int, end: int, decoder: Any, capturing: int, record: 
     rest = min(end - at, fixed) if fixed else end - at  # some decoders look at how much there is
     if decoder(base + at, rest, capturing, record) == w.BAD_HEADER:
         return 0
-    size = peek(record + 8 * w.OFFSET) + peek(record + 8 * w.NBYTES)
-    return size if peek(record + 8 * w.NBYTES) > 0 and at + size <= end else -1
+    offset, nbytes = peek(record + 8 * w.OFFSET), peek(record + 8 * w.NBYTES)
+    if not fixed and (offset < 0 or offset > _LONGEST or nbytes > _LONGEST - offset):
+        return 0
+    if nbytes <= 0:  # decoders say so, too, where the header is cut off
+        return -1 if fixed or rest < _LONGEST else 0
+    return offset + nbytes if nbytes <= end - at - offset else -1
 
 
 @jit

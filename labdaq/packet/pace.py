@@ -33,7 +33,7 @@ class Pace:
     """
 
     def __init__(self, rate: float = 0.0) -> None:
-        if not rate >= 0:
+        if not 0 <= rate < np.inf:
             raise LayoutError(f"rate {rate!r}: packets per second, or 0 for no limit")
         self.rate = rate
         self._due = -np.inf  # when the next packet should go

@@ -83,9 +83,16 @@ class UDPSocket:
         ------
         BusyError
             When the port is in use.
+        LayoutError
+            For an interface with an address that is no multicast group.
         ResourceError
             When the system refuses.
         """
+        if interface and not address.is_multicast:
+            raise LayoutError(
+                f"interface {interface!r} with {address}, which is no multicast group: leave it out, and bind to an "
+                "address of this interface"
+            )
         self.close()
         self._socket = new = socket.socket(address.family, socket.SOCK_DGRAM)
         try:
